@@ -176,6 +176,10 @@ type Commit struct {
 
 // Warehouse is implemented by each kind of warehouse.
 type Warehouse interface {
+	// Describe returns all columns of the input, with the types that Read will deliver, without reading its rows, so that
+	// a caller can name every column that does not fit before anything is copied. It ignores Columns, Keys and Date and
+	// fails with ErrTableNotFound.
+	Describe(ctx context.Context, in Input) (*arrow.Schema, error)
 	// Snapshot pins the input's current content and returns a reference to it. It fails with ErrTableNotFound,
 	// ErrEmptyTable, ErrColumn or ErrDuplicateKey.
 	Snapshot(ctx context.Context, in Input) (Ref, error)
