@@ -1,0 +1,62 @@
+package engine
+
+import "fmt"
+
+// Block is a set of rows, column by column, bound to one Program. It holds no values of its own: columns are borrowed
+// until the next Reset. One goroutine writes a Block; once written it may be scored by many.
+type Block struct {
+	p      *Program
+	rows   int
+	cols   []Column
+	bound  []bool
+	margin []float64
+}
+
+// Refusal is a value that the training library refuses (an infinity, or one that its input type turns into one).
+type Refusal struct{ Row, Feature int }
+
+// NewBlock returns an empty Block for p.
+func (p *Program) NewBlock() *Block {
+	return &Block{p: p, cols: make([]Column, p.Features()), bound: make([]bool, p.Features())}
+}
+
+// Reset drops all columns and the base margin and sets the number of rows.
+func (b *Block) Reset(rows int) {
+	b.rows, b.margin = max(rows, 0), nil
+	clear(b.cols)
+	clear(b.bound)
+}
+
+// Rows returns the number of rows.
+func (b *Block) Rows() int { return b.rows }
+
+// Set binds a column to a feature. It returns ErrShape if there is no such feature, if the column's length is not
+// Rows(), if a bitmap is too short, or if a dictionary index is out of range.
+func (b *Block) Set(feature int, c Column) error {
+	if feature < 0 || feature >= len(b.cols) {
+		return fmt.Errorf("feature %d of %d: %w", feature, len(b.cols), ErrShape)
+	}
+	if c.n != b.rows {
+		return fmt.Errorf("feature %d: column has %d rows, want %d: %w", feature, c.n, b.rows, ErrShape)
+	}
+	if err := c.check(); err != nil {
+		return fmt.Errorf("feature %d: %w", feature, err)
+	}
+	b.cols[feature], b.bound[feature] = c, true
+	return nil
+}
+
+// SetBaseMargin gives every row its own starting margins, Rows()*Outputs() values row-major, instead of the model's.
+// nil goes back to the model's. The slice is borrowed.
+func (b *Block) SetBaseMargin(c []float64) error {
+	if c != nil && len(c) != b.rows*b.p.Outputs() {
+		return fmt.Errorf("base margin has %d values, want %d: %w", len(c), b.rows*b.p.Outputs(), ErrShape)
+	}
+	b.margin = c
+	return nil
+}
+
+// Refusals appends to dst the bound values that the training library would refuse, in row order within a feature, at
+// most limit of them in all (limit <= 0: no limit). Unlike Score it reads every bound column whose feature refuses
+// infinities, as the library does.
+func (b *Block) Refusals(dst []Refusal, limit int) []Refusal { return dst }
