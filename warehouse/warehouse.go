@@ -47,6 +47,8 @@ var (
 	ErrLocked = errors.New("warehouse: files are in use by another process")
 	// ErrSnapshotGone: the pinned snapshot was removed or altered.
 	ErrSnapshotGone = errors.New("warehouse: snapshot no longer available")
+	// ErrBatchNotFound: the output table has no such batch.
+	ErrBatchNotFound = errors.New("warehouse: batch not found in output table")
 	// ErrFull: the disk is full. Nothing was committed.
 	ErrFull = errors.New("warehouse: no space left")
 )
@@ -189,7 +191,8 @@ type Warehouse interface {
 	Begin(ctx context.Context, id BatchID, t Target) (Writer, error)
 	// Rows returns up to limit rows of a batch from its output table, ordered by the target's keys.
 	Rows(ctx context.Context, id BatchID, t TableName, limit int) (RecordStream, error)
-	// Supersede marks a batch as replaced by another one, so that the _current view passes over it.
+	// Supersede marks a batch as replaced by another one, so that the _current view passes over it. A later commit of
+	// the same batch id lifts the mark. It fails with ErrBatchNotFound when old was never committed.
 	Supersede(ctx context.Context, t TableName, old, by BatchID) error
 	// MirrorPromotions inserts audit rows into mlflow.model.promotions; rows already there (by Seq) are left alone.
 	MirrorPromotions(ctx context.Context, rows []PromotionRow) error
