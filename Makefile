@@ -1,0 +1,87 @@
+# Every target runs from a fresh clone and installs what it needs, pinned, into a cache outside the clone.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+CACHE := $(or $(TREELINE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/treeline)
+TOOLS := $(CACHE)/tools-$(shell sha256sum tools/go.mod tools/go.sum | sha256sum | cut -c1-16)
+export PATH := $(TOOLS):$(PATH)
+PYTHON := .venv/bin/python
+REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/treeline-ml/treeline/internal/buildinfo.revision=$(REVISION)
+
+.PHONY: help
+help: ## Describe the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## Build bin/scorer and bin/ctl
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/scorer ./cmd/ctl
+
+.PHONY: run
+run: build ## The main job on the embedded default: score, promote, score, roll back, re-run (about a minute)
+	examples/churn/run.sh
+
+.PHONY: test
+test: build python lint check-generate ## Everything: lint, generated code, all tests, all build tags
+	tools/test.sh
+
+.PHONY: lint
+lint: tools ## golangci-lint, gofumpt, go vet, buf lint and breaking changes
+	@test -z "$$(gofumpt -l $$(git ls-files '*.go' | grep -v '^gen/'))" || { echo 'not formatted (make format):'; gofumpt -l $$(git ls-files '*.go' | grep -v '^gen/'); exit 1; }
+	golangci-lint run ./...
+	GOARCH=arm64 go vet ./forest/... ./engine/... ./loader/... ./internal/libm/...
+	buf lint
+	buf breaking --against proto/released.binpb
+
+.PHONY: format
+format: tools ## gofumpt all Go files
+	gofumpt -w $$(git ls-files '*.go' | grep -v '^gen/')
+
+.PHONY: generate
+generate: tools ## Regenerate gen/ from proto/
+	buf generate
+
+.PHONY: check-generate
+check-generate: generate ## Fail when committed generated code differs
+	@test -z "$$(git status --porcelain gen)" || { echo 'gen/ differs from proto/: commit the result of make generate'; git status --short gen; exit 1; }
+
+.PHONY: release-proto
+release-proto: tools ## Freeze the protocol: later changes are checked against it
+	buf build -o proto/released.binpb
+
+.PHONY: bench
+bench: build python ## Side-by-side benchmark of the batch pipeline against Python (about 5 minutes)
+	$(PYTHON) bench/pipeline/pipeline.py
+
+.PHONY: golden
+golden: python python-legacy ## Train the golden models again with the real libraries
+	$(PYTHON) internal/testmodels/generate.py
+	.venv-legacy/bin/python internal/testmodels/generate_legacy.py
+
+.PHONY: examples
+examples: python ## Train the example models again
+	$(PYTHON) examples/churn/train.py
+	$(PYTHON) examples/flights/train.py
+
+.PHONY: python
+python:
+	@tools/python/env.sh
+
+.PHONY: python-legacy
+python-legacy:
+	@tools/python/env.sh legacy
+
+.PHONY: tools
+tools: $(TOOLS)/.complete
+
+$(TOOLS)/.complete: tools/go.mod tools/go.sum
+	@echo 'building pinned tools (once per lock file)'
+	@mkdir -p $(TOOLS)
+	cd tools && GOFLAGS=-mod=readonly go build -o $(TOOLS)/ tool
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what the targets made inside the clone
+	rm -rf bin var .venv .venv-legacy

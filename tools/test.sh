@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs every test; called by make test, which has built the binaries, the tools and the Python environment.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export TREELINE_PYTHON=$PWD/.venv/bin/python
+
+stage() { printf '\n== %s (%s)\n' "$*" "$(date +%T)"; }
+
+# Only running the linked binaries shows two Arrow lines registering one protocol file twice.
+stage "both binaries start"
+bin/scorer version
+bin/ctl version
+
+stage "go test, all packages"
+go test -timeout 30m ./...
+
+stage "go test -race, where goroutines meet"
+go test -race -short -timeout 20m ./engine/... ./frame/... ./scoring/... ./store/... ./lifecycle/... ./registry/... ./server/... ./client/... ./internal/service/...
+
+# GOAMD64=v3 lets the compiler fuse multiply and add: bits must not change.
+if grep -qw fma /proc/cpuinfo 2>/dev/null && grep -qw bmi2 /proc/cpuinfo; then
+	stage "GOAMD64=v3, where bits count"
+	GOAMD64=v3 go test -timeout 15m ./forest/... ./internal/libm/... ./engine/... ./loader/... ./frame/...
+fi
+
+stage "the main job, as make run does it"
+SCORER_ADDR=127.0.0.1:27070 SCORER_ADMIN_ADDR=127.0.0.1:27071 examples/churn/run.sh >var/run.log 2>&1 || {
+	tail -40 var/run.log
+	exit 1
+}
+tail -5 var/run.log
+stage "done"
