@@ -41,6 +41,8 @@ var (
 	ErrColumn = errors.New("warehouse: column")
 	// ErrDuplicateKey: key columns do not identify rows. The message shows examples of the keys' count, not their values.
 	ErrDuplicateKey = errors.New("warehouse: duplicate keys")
+	// ErrNullKey: key columns hold nulls, so those rows cannot be named. The message shows their number.
+	ErrNullKey = errors.New("warehouse: null keys")
 	// ErrConflict: another writer committed the same batch concurrently. Run the batch again.
 	ErrConflict = errors.New("warehouse: concurrent commit of the same batch")
 	// ErrLocked: another process holds the files.
@@ -183,7 +185,7 @@ type Warehouse interface {
 	// fails with ErrTableNotFound.
 	Describe(ctx context.Context, in Input) (*arrow.Schema, error)
 	// Snapshot pins the input's current content and returns a reference to it. It fails with ErrTableNotFound,
-	// ErrEmptyTable, ErrColumn or ErrDuplicateKey.
+	// ErrEmptyTable, ErrColumn, ErrNullKey or ErrDuplicateKey.
 	Snapshot(ctx context.Context, in Input) (Ref, error)
 	// Read streams a pinned version.
 	Read(ctx context.Context, q Query) (RecordStream, error)
