@@ -51,12 +51,13 @@ func Describe(err error) Description {
 	if err == nil {
 		return Description{}
 	}
-	s, ok := status.FromError(err)
-	if !ok {
-		s = status.FromContextError(err)
-		if s.Code() == codes.Unknown {
-			return Description{Code: codes.Unknown, Message: err.Error(), Hint: localHint(err)}
-		}
+	// Not status.FromError: it puts "rpc error: code = ..." into the message of a wrapped status.
+	s := status.FromContextError(err)
+	var wire interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &wire) {
+		s = wire.GRPCStatus()
+	} else if s.Code() == codes.Unknown {
+		return Description{Code: codes.Unknown, Message: err.Error(), Hint: localHint(err)}
 	}
 	d := Description{Code: s.Code(), Message: s.Message()}
 	for _, detail := range s.Details() {

@@ -95,7 +95,8 @@ func (c *Client) ScoreStream(
 	ctx, cancel := context.WithCancel(ctx)
 	s := &ScoreStream{encoder: encoder, cancel: cancel, mem: mem}
 	if err := s.open(ctx, c, model, options); err != nil {
-		return nil, errors.Join(err, s.Close())
+		_ = s.Close() // err says why
+		return nil, err
 	}
 	return s, nil
 }

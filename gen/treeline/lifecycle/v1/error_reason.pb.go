@@ -51,6 +51,20 @@ const (
 	ErrorReason_ERROR_REASON_SNAPSHOT_GONE       ErrorReason = 23
 	ErrorReason_ERROR_REASON_GATE_FAILED         ErrorReason = 24
 	ErrorReason_ERROR_REASON_INTERNAL            ErrorReason = 25
+	// The daemon has no configuration for the model.
+	ErrorReason_ERROR_REASON_MODEL_NOT_CONFIGURED ErrorReason = 26
+	ErrorReason_ERROR_REASON_REPORT_NOT_FOUND     ErrorReason = 27
+	ErrorReason_ERROR_REASON_BATCH_NOT_RUNNING    ErrorReason = 28
+	// The daemon stopped before the batch was done; running it again completes it.
+	ErrorReason_ERROR_REASON_BATCH_INTERRUPTED ErrorReason = 29
+	// Something that the daemon needs is in use by another process or closed.
+	ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE ErrorReason = 30
+	// The daemon's stored data are damaged; restore them from a backup.
+	ErrorReason_ERROR_REASON_STORAGE_DAMAGED ErrorReason = 31
+	// Too much is being scored at this moment.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 32
+	// The caller gave up, or its deadline passed.
+	ErrorReason_ERROR_REASON_CALL_ENDED ErrorReason = 33
 )
 
 // Enum value maps for ErrorReason.
@@ -82,34 +96,50 @@ var (
 		23: "ERROR_REASON_SNAPSHOT_GONE",
 		24: "ERROR_REASON_GATE_FAILED",
 		25: "ERROR_REASON_INTERNAL",
+		26: "ERROR_REASON_MODEL_NOT_CONFIGURED",
+		27: "ERROR_REASON_REPORT_NOT_FOUND",
+		28: "ERROR_REASON_BATCH_NOT_RUNNING",
+		29: "ERROR_REASON_BATCH_INTERRUPTED",
+		30: "ERROR_REASON_STORAGE_UNAVAILABLE",
+		31: "ERROR_REASON_STORAGE_DAMAGED",
+		32: "ERROR_REASON_OVERLOADED",
+		33: "ERROR_REASON_CALL_ENDED",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":         0,
-		"ERROR_REASON_MODEL_NOT_FOUND":     1,
-		"ERROR_REASON_VERSION_NOT_FOUND":   2,
-		"ERROR_REASON_NO_CHAMPION":         3,
-		"ERROR_REASON_WRONG_STAGE":         4,
-		"ERROR_REASON_GENERATION_MISMATCH": 5,
-		"ERROR_REASON_MODEL_INVALID":       6,
-		"ERROR_REASON_NOT_SUPPORTED":       7,
-		"ERROR_REASON_SCHEMA_MISMATCH":     8,
-		"ERROR_REASON_ROW_REFUSED":         9,
-		"ERROR_REASON_TABLE_NOT_FOUND":     10,
-		"ERROR_REASON_TABLE_EMPTY":         11,
-		"ERROR_REASON_TARGET_MISMATCH":     12,
-		"ERROR_REASON_DUPLICATE_KEY":       13,
-		"ERROR_REASON_BATCH_NOT_FOUND":     14,
-		"ERROR_REASON_BATCH_CANCELLED":     15,
-		"ERROR_REASON_CONCURRENT_COMMIT":   16,
-		"ERROR_REASON_STORAGE_FULL":        17,
-		"ERROR_REASON_ARTIFACT_DIGEST":     18,
-		"ERROR_REASON_ARROW_INVALID":       19,
-		"ERROR_REASON_LIMIT_EXCEEDED":      20,
-		"ERROR_REASON_DRAINING":            21,
-		"ERROR_REASON_INVALID_ARGUMENT":    22,
-		"ERROR_REASON_SNAPSHOT_GONE":       23,
-		"ERROR_REASON_GATE_FAILED":         24,
-		"ERROR_REASON_INTERNAL":            25,
+		"ERROR_REASON_UNSPECIFIED":          0,
+		"ERROR_REASON_MODEL_NOT_FOUND":      1,
+		"ERROR_REASON_VERSION_NOT_FOUND":    2,
+		"ERROR_REASON_NO_CHAMPION":          3,
+		"ERROR_REASON_WRONG_STAGE":          4,
+		"ERROR_REASON_GENERATION_MISMATCH":  5,
+		"ERROR_REASON_MODEL_INVALID":        6,
+		"ERROR_REASON_NOT_SUPPORTED":        7,
+		"ERROR_REASON_SCHEMA_MISMATCH":      8,
+		"ERROR_REASON_ROW_REFUSED":          9,
+		"ERROR_REASON_TABLE_NOT_FOUND":      10,
+		"ERROR_REASON_TABLE_EMPTY":          11,
+		"ERROR_REASON_TARGET_MISMATCH":      12,
+		"ERROR_REASON_DUPLICATE_KEY":        13,
+		"ERROR_REASON_BATCH_NOT_FOUND":      14,
+		"ERROR_REASON_BATCH_CANCELLED":      15,
+		"ERROR_REASON_CONCURRENT_COMMIT":    16,
+		"ERROR_REASON_STORAGE_FULL":         17,
+		"ERROR_REASON_ARTIFACT_DIGEST":      18,
+		"ERROR_REASON_ARROW_INVALID":        19,
+		"ERROR_REASON_LIMIT_EXCEEDED":       20,
+		"ERROR_REASON_DRAINING":             21,
+		"ERROR_REASON_INVALID_ARGUMENT":     22,
+		"ERROR_REASON_SNAPSHOT_GONE":        23,
+		"ERROR_REASON_GATE_FAILED":          24,
+		"ERROR_REASON_INTERNAL":             25,
+		"ERROR_REASON_MODEL_NOT_CONFIGURED": 26,
+		"ERROR_REASON_REPORT_NOT_FOUND":     27,
+		"ERROR_REASON_BATCH_NOT_RUNNING":    28,
+		"ERROR_REASON_BATCH_INTERRUPTED":    29,
+		"ERROR_REASON_STORAGE_UNAVAILABLE":  30,
+		"ERROR_REASON_STORAGE_DAMAGED":      31,
+		"ERROR_REASON_OVERLOADED":           32,
+		"ERROR_REASON_CALL_ENDED":           33,
 	}
 )
 
@@ -144,7 +174,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xd6\x06\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xea\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -172,7 +202,15 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\x1dERROR_REASON_INVALID_ARGUMENT\x10\x16\x12\x1e\n" +
 	"\x1aERROR_REASON_SNAPSHOT_GONE\x10\x17\x12\x1c\n" +
 	"\x18ERROR_REASON_GATE_FAILED\x10\x18\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x19BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\x19\x12%\n" +
+	"!ERROR_REASON_MODEL_NOT_CONFIGURED\x10\x1a\x12!\n" +
+	"\x1dERROR_REASON_REPORT_NOT_FOUND\x10\x1b\x12\"\n" +
+	"\x1eERROR_REASON_BATCH_NOT_RUNNING\x10\x1c\x12\"\n" +
+	"\x1eERROR_REASON_BATCH_INTERRUPTED\x10\x1d\x12$\n" +
+	" ERROR_REASON_STORAGE_UNAVAILABLE\x10\x1e\x12 \n" +
+	"\x1cERROR_REASON_STORAGE_DAMAGED\x10\x1f\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10 \x12\x1b\n" +
+	"\x17ERROR_REASON_CALL_ENDED\x10!BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once

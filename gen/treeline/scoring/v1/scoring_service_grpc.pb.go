@@ -32,7 +32,8 @@ type ScoringServiceClient interface {
 	// Score scores one Arrow IPC stream of at most the server's unary limit.
 	Score(ctx context.Context, in *ScoreRequest, opts ...grpc.CallOption) (*ScoreResponse, error)
 	// ScoreStream scores Arrow record batches as they arrive. The first request names the model and carries the schema;
-	// each further one carries one record batch. Every record batch is answered in order.
+	// each further one carries one record batch. Every record batch is answered in order; a large one by several messages,
+	// which together hold its rows in order.
 	ScoreStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ScoreStreamRequest, ScoreStreamResponse], error)
 }
 
@@ -76,7 +77,8 @@ type ScoringServiceServer interface {
 	// Score scores one Arrow IPC stream of at most the server's unary limit.
 	Score(context.Context, *ScoreRequest) (*ScoreResponse, error)
 	// ScoreStream scores Arrow record batches as they arrive. The first request names the model and carries the schema;
-	// each further one carries one record batch. Every record batch is answered in order.
+	// each further one carries one record batch. Every record batch is answered in order; a large one by several messages,
+	// which together hold its rows in order.
 	ScoreStream(grpc.BidiStreamingServer[ScoreStreamRequest, ScoreStreamResponse]) error
 	mustEmbedUnimplementedScoringServiceServer()
 }

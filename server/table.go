@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/forest"
+	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
+	"github.com/treeline-ml/treeline/internal/arrowguard"
+	"github.com/treeline-ml/treeline/lifecycle/gate"
+	"github.com/treeline-ml/treeline/lifecycle/promotion"
+	"github.com/treeline-ml/treeline/lifecycle/stage"
+	"github.com/treeline-ml/treeline/lifecycle/version"
+	"github.com/treeline-ml/treeline/loader"
+	"github.com/treeline-ml/treeline/registry"
+	"github.com/treeline-ml/treeline/scoring"
+	"github.com/treeline-ml/treeline/store"
+	"github.com/treeline-ml/treeline/warehouse"
+)
+
+// The server's own refusals.
+var (
+	// errTooLarge: a message or file is over its limit.
+	errTooLarge = errors.New("server: over the limit")
+	// errBusy: Options.ScoreBytes are in use.
+	errBusy = errors.New("server: too much is being scored at this moment")
+	// errDraining: the server is stopping.
+	errDraining = errors.New("server: shutting down")
+	// errSequence: the messages of a stream came in an order that has no meaning.
+	errSequence = errors.New("server: message out of order")
+)
+
+// rule says what becomes of an error.
+type rule struct {
+	name   string // as docs/errors.md calls it
+	err    error
+	code   codes.Code
+	reason lifecyclev1.ErrorReason
+	retry  time.Duration // when it makes sense to try the same call again; 0: never
+	next   string        // what the caller can do; appended to the message
+}
+
+// table is the only place that decides about codes. The first rule that an error matches counts: causes come before the
+// errors that wrap them. docs/errors.md is generated from it.
+func table() []rule {
+	return []rule{
+		// The call.
+		{"server.errSequence", errSequence, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
+		{"server.errTooLarge", errTooLarge, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, ""},
+		{"server.errBusy", errBusy, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second, "try again shortly"},
+		{"server.errDraining", errDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when it is back"},
+
+		// A full disk ends everything alike, whoever met it first.
+		{"syscall.ENOSPC", syscall.ENOSPC, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
+		{"warehouse.ErrFull", warehouse.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
+		{"store.ErrFull", store.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
+
+		// Models and their files.
+		{"loader.ErrNotSupported", loader.ErrNotSupported, codes.Unimplemented, lifecyclev1.ErrorReason_ERROR_REASON_NOT_SUPPORTED, 0, "train without this feature"},
+		{"loader.ErrLimit", loader.ErrLimit, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, ""},
+		{"loader.ErrMalformed", loader.ErrMalformed, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, "save the model again"},
+		{"loader.ErrUnknown", loader.ErrUnknown, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, "send a LightGBM text file or an XGBoost JSON or UBJSON file"},
+		{"forest.ErrInvalid", forest.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, "save the model again"},
+		{"engine.ErrModel", engine.ErrModel, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, ""},
+		{"engine.ErrShape", engine.ErrShape, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
+		{"registry.ErrNotFound", registry.ErrNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, 0, "register the version again"},
+		{"registry.ErrDigest", registry.ErrDigest, codes.DataLoss, lifecyclev1.ErrorReason_ERROR_REASON_ARTIFACT_DIGEST, 0, "register the files again, and check the daemon's disk"},
+		{"registry.ErrPath", registry.ErrPath, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, "use a relative name with slashes"},
+		{"registry.ErrTooLarge", registry.ErrTooLarge, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, "raise the registry's limit in the daemon's configuration"},
+		{"version.ErrName", version.ErrName, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
+		{"version.ErrInvalid", version.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
+		{"version.ErrModel", version.ErrModel, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, ""},
+
+		// Who is Champion.
+		{"gate.ErrNotPassed", gate.ErrNotPassed, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_GATE_FAILED, 0, ""},
+		{"stage.ErrWrong", stage.ErrWrong, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_WRONG_STAGE, 0, ""},
+		{"promotion.ErrWrongStage", promotion.ErrWrongStage, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_WRONG_STAGE, 0, ""},
+		{"promotion.ErrGeneration", promotion.ErrGeneration, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_GENERATION_MISMATCH, 0, ""},
+		{"promotion.ErrNoEarlier", promotion.ErrNoEarlier, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION, 0, ""},
+		{"promotion.ErrInvalid", promotion.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
+
+		// State.
+		{"store.ErrModelNotFound", store.ErrModelNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, 0, "register it, or name one that ListModels shows"},
+		{"store.ErrVersionNotFound", store.ErrVersionNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, 0, "name one that ListVersions shows"},
+		{"store.ErrNoChampion", store.ErrNoChampion, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION, 0, "promote a version, or name one in the request"},
+		{"store.ErrNoEvidence", store.ErrNoEvidence, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_REPORT_NOT_FOUND, 0, "validate the version first"},
+		{"store.ErrBatchNotFound", store.ErrBatchNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_FOUND, 0, "name one that ListBatches shows"},
+		{"store.ErrPageToken", store.ErrPageToken, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, "start again without a page token"},
+		{"store.ErrConflict", store.ErrConflict, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "look at the present state and try again"},
+		{"store.ErrLocked", store.ErrLocked, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, "stop the other process"},
+		{"store.ErrClosed", store.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
+		{"store.ErrCorrupt", store.ErrCorrupt, codes.DataLoss, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_DAMAGED, 0, ""},
+		{"store.ErrNewerSchema", store.ErrNewerSchema, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, ""},
+
+		// Tables.
+		{"warehouse.ErrTableNotFound", warehouse.ErrTableNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_TABLE_NOT_FOUND, 0, ""},
+		{"warehouse.ErrEmptyTable", warehouse.ErrEmptyTable, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY, 0, ""},
+		{"warehouse.ErrTargetMismatch", warehouse.ErrTargetMismatch, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_TARGET_MISMATCH, 0, "name another output table, or alter this one"},
+		{"warehouse.ErrColumn", warehouse.ErrColumn, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_SCHEMA_MISMATCH, 0, ""},
+		{"warehouse.ErrDuplicateKey", warehouse.ErrDuplicateKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_DUPLICATE_KEY, 0, "make the key columns unique, or restrict the batch to one date"},
+		{"warehouse.ErrConflict", warehouse.ErrConflict, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "run the batch again"},
+		{"warehouse.ErrLocked", warehouse.ErrLocked, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, "stop the other process"},
+		{"warehouse.ErrSnapshotGone", warehouse.ErrSnapshotGone, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_SNAPSHOT_GONE, 0, "run the batch again on the present data"},
+		{"warehouse.ErrBatchNotFound", warehouse.ErrBatchNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_FOUND, 0, ""},
+
+		// Scoring.
+		{"scoring.ErrUnknownModel", scoring.ErrUnknownModel, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_CONFIGURED, 0, "add the model's config.yml to the daemon's models"},
+		{"scoring.ErrRequest", scoring.ErrRequest, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
+		{"scoring.ErrRowRefused", scoring.ErrRowRefused, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ROW_REFUSED, 0, "correct the row, or ask for null scores of such rows"},
+		{"scoring.ErrBatchNotFound", scoring.ErrBatchNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_FOUND, 0, "name one that ListBatches shows"},
+		{"scoring.ErrBatchNotRunning", scoring.ErrBatchNotRunning, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_RUNNING, 0, ""},
+		{"scoring.ErrCancelled", scoring.ErrCancelled, codes.Canceled, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED, 0, ""},
+		{"scoring.ErrInterrupted", scoring.ErrInterrupted, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED, 0, "run it again"},
+		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
+		{"scoring.ErrInconsistent", scoring.ErrInconsistent, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
+		{"arrowguard.ErrInvalid", arrowguard.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
+		{"arrowguard.ErrLimit", arrowguard.ErrLimit, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, "send smaller record batches"},
+
+		// The end of a call comes last: what stopped for another reason may wrap it.
+		{"context.Canceled", context.Canceled, codes.Canceled, lifecyclev1.ErrorReason_ERROR_REASON_CALL_ENDED, 0, ""},
+		{"context.DeadlineExceeded", context.DeadlineExceeded, codes.DeadlineExceeded, lifecyclev1.ErrorReason_ERROR_REASON_CALL_ENDED, 0, "allow more time"},
+	}
+}
