@@ -12,7 +12,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
-	"github.com/treeline-ml/treeline/internal/arrowmsg"
+	"github.com/treeline-ml/treeline/internal/arrowguard"
 )
 
 // Scored is the answer to ScoreRecords.
@@ -71,10 +71,11 @@ func EncodeRecords(mem memory.Allocator, schema *arrow.Schema, records ...arrow.
 // never receives stalls once the flow-control windows are full.
 type ScoreStream struct {
 	stream  scoringv1.ScoringService_ScoreStreamClient
-	encoder *arrowmsg.Encoder
+	encoder *arrowguard.Encoder
 	cancel  context.CancelFunc
 	mem     memory.Allocator
 	started *scoringv1.ScoreStreamStarted
+	decoder *arrowguard.MessageDecoder // nil until the daemon has accepted the stream
 }
 
 // ScoredRecord is one answer of a stream. A large record may be answered in several pieces, always in row order.
@@ -88,7 +89,7 @@ func (c *Client) ScoreStream(
 	ctx context.Context, mem memory.Allocator, model *scoringv1.ModelRef, options *scoringv1.ScoreOptions,
 	schema *arrow.Schema,
 ) (*ScoreStream, error) {
-	encoder, err := arrowmsg.NewEncoder(mem, schema)
+	encoder, err := arrowguard.NewEncoder(schema, mem)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (s *ScoreStream) open(
 	if err != nil {
 		return err
 	}
-	start := &scoringv1.ScoreStreamStart{Model: model, Options: options, ArrowSchema: s.encoder.Schema()}
+	start := &scoringv1.ScoreStreamStart{Model: model, Options: options, ArrowSchema: s.encoder.SchemaMessage()}
 	err = s.stream.Send(&scoringv1.ScoreStreamRequest{Message: &scoringv1.ScoreStreamRequest_Start{Start: start}})
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -121,6 +122,11 @@ func (s *ScoreStream) open(
 		return errors.New("the daemon answered the start of a score stream with something else")
 	}
 	s.started = answer.GetStarted()
+	s.decoder, err = arrowguard.NewMessageDecoder(
+		s.started.GetArrowSchema(), arrowguard.DefaultLimits(), arrowguard.WithAllocator(s.mem))
+	if err != nil {
+		return fmt.Errorf("reading the daemon's arrow schema: %w", err)
+	}
 	return nil
 }
 
@@ -158,9 +164,12 @@ func (s *ScoreStream) Recv() (ScoredRecord, error) {
 	if batch == nil {
 		return ScoredRecord{}, errors.New("the daemon sent a score stream message without a batch")
 	}
-	rec, err := s.decode(batch.GetArrowMessage())
+	rec, err := s.decoder.Decode(batch.GetArrowMessage())
 	if err != nil {
-		return ScoredRecord{}, err
+		return ScoredRecord{}, fmt.Errorf("reading the daemon's arrow message: %w", err)
+	}
+	if rec == nil {
+		return ScoredRecord{}, errors.New("the daemon sent a dictionary where scores belong")
 	}
 	if rec.NumRows() != batch.GetRows() {
 		defer rec.Release()
@@ -169,21 +178,12 @@ func (s *ScoreStream) Recv() (ScoredRecord, error) {
 	return ScoredRecord{Record: rec, RowOffset: batch.GetRowOffset()}, nil
 }
 
-// decode reads one answer: schema and message together are an Arrow stream of one record.
-func (s *ScoreStream) decode(message []byte) (arrow.Record, error) {
-	_, records, err := DecodeRecords(s.mem, append(append([]byte(nil), s.started.GetArrowSchema()...), message...))
-	if err != nil {
-		return nil, err
-	}
-	if len(records) != 1 {
-		(&Scored{Records: records}).Release()
-		return nil, fmt.Errorf("the daemon sent %d records in one message, want 1", len(records))
-	}
-	return records[0], nil
-}
-
 // Close ends the call and frees what it holds; records that were received stay valid.
 func (s *ScoreStream) Close() error {
 	s.cancel()
-	return s.encoder.Close()
+	err := s.encoder.Close()
+	if s.decoder != nil {
+		err = errors.Join(err, s.decoder.Close())
+	}
+	return err
 }
