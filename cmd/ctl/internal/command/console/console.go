@@ -1,0 +1,60 @@
+// Package console is what a command may use of the process it runs in: streams, environment, terminal.
+//
+// Data goes to Out; progress, logs and errors go to Err. A Console belongs to one command at a time.
+package console
+
+import (
+	"io"
+	"os"
+	"os/user"
+
+	"golang.org/x/term"
+)
+
+// Console is the process as a command sees it.
+type Console struct {
+	Out, Err io.Writer
+	Getenv   func(string) string
+	// OutTTY and ErrTTY say whether the streams are terminals: only those get colour and progress bars.
+	OutTTY, ErrTTY bool
+	// Width is the number of columns of the terminal, or DefaultWidth.
+	Width int
+}
+
+// DefaultWidth is the width that tables are fitted to when there is no terminal to ask.
+const DefaultWidth = 100
+
+// Process returns the console of this process.
+func Process() *Console {
+	c := &Console{
+		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
+		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		Width:  DefaultWidth,
+	}
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
+		c.Width = w
+	} else if w, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && w > 0 {
+		c.Width = w
+	}
+	return c
+}
+
+// Setting returns a flag's value, else that of an environment variable, else a default.
+func (c *Console) Setting(flag, variable, otherwise string) string {
+	if flag != "" {
+		return flag
+	}
+	if v := c.Getenv(variable); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// UserName is the name of the operating system's user, for the audit trail.
+func (c *Console) UserName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return c.Setting("", "USER", "unknown")
+}

@@ -1,0 +1,189 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/frame"
+	"github.com/treeline-ml/treeline/warehouse/file"
+)
+
+func newScore(c *console.Console) *cobra.Command {
+	var o options
+	var path, input, output string
+	cmd := &cobra.Command{
+		Use:   "score --model PATH --input F --output F",
+		Short: "Score a file of rows with a model file, without a daemon",
+		Long: `Score a file of rows with a model file, without a daemon. Input and output are .parquet, .arrow or .csv, told by their
+names; columns are found by name, rows stay in order.
+
+The output has the columns raw (or raw_0..raw_k), the margin in the library's own arithmetic, and pred (or
+pred_0..pred_k), what the library's predict returns; float32 libraries give float32 columns. The output appears under
+its name only when it is complete.`,
+		Example: `  ctl model score --model model.txt --input rows.parquet --output scores.parquet
+  ctl model score --model model.ubj --input rows.csv --output scores.csv --missing -999 --row-errors null`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFiles(input, output); err != nil {
+				return err
+			}
+			src, err := open(path)
+			if err != nil {
+				return err
+			}
+			p, err := o.compile(src)
+			if err != nil {
+				return err
+			}
+			j := job{source: src, program: p, options: o, input: input, output: output}
+			begun := time.Now()
+			bar := render.NewProgress(c.Err, c.ErrTTY, "rows")
+			rows, err := j.run(cmd.Context(), bar)
+			bar.Stop()
+			if err != nil {
+				return err
+			}
+			took := time.Since(begun)
+			fmt.Fprintf(c.Err, "%s scored in %s (%s rows/s): %s\n", render.Plural(rows, "row"), render.Duration(took),
+				render.Count(int64(float64(rows)/max(took.Seconds(), 1e-9))), output)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&path, "model", "", "model file, or a directory that holds one (`PATH`)")
+	f.StringVar(&input, "input", "", "rows to score: .parquet, .arrow or .csv (`F`)")
+	f.StringVar(&output, "output", "", "scores: .parquet, .arrow or .csv (`F`)")
+	o.flags(f)
+	for _, name := range []string{"model", "input", "output"} {
+		_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist
+	}
+	return cmd
+}
+
+// checkFiles finds what is wrong with the file names before any work is done.
+func checkFiles(input, output string) error {
+	for flag, name := range map[string]string{"input": input, "output": output} {
+		if !isTable(name) {
+			return exit.Usage("use a name that ends in .parquet, .arrow or .csv",
+				"--%s %s: unknown file type %q", flag, name, filepath.Ext(name))
+		}
+	}
+	in, err := os.Stat(input)
+	if err != nil && !strings.ContainsAny(input, "*?[") {
+		return exit.Hinted(fmt.Errorf("opening the input: %w", err), "name an existing file with --input")
+	}
+	dir, err := os.Stat(filepath.Dir(output))
+	if err != nil || !dir.IsDir() {
+		return exit.Hinted(fmt.Errorf("writing %s: the directory %s does not exist", output, filepath.Dir(output)),
+			"make it first: mkdir -p "+filepath.Dir(output))
+	}
+	if out, err := os.Stat(output); err == nil {
+		if !out.Mode().IsRegular() {
+			return exit.Hinted(fmt.Errorf("writing %s: it exists and is not a regular file", output), "name another --output")
+		}
+		if in != nil && os.SameFile(in, out) {
+			return exit.Usage("name another --output", "--input and --output are the same file, %s", output)
+		}
+	}
+	return nil
+}
+
+// job is one run of "ctl model score".
+type job struct {
+	source        source
+	program       *engine.Program
+	options       options
+	input, output string
+}
+
+// run reads, scores and writes at the same time. On error nothing is left under the output's name.
+func (j *job) run(ctx context.Context, bar *render.Progress) (int64, error) {
+	rows, err := openRows(ctx, j.input, j.source.Model, j.program, j.options, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.stream.Close()
+	bar.Total(rows.total)
+	schema := arrow.NewSchema(frame.ScoreFields(j.program, true), nil)
+	w, err := file.Create(j.output, schema, file.WriteOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("writing %s: %w", j.output, err)
+	}
+	n, err := j.pipe(ctx, rows, schema, w, bar)
+	if err != nil {
+		return n, errors.Join(err, w.Abort())
+	}
+	if err := w.Close(); err != nil {
+		return n, fmt.Errorf("writing %s: %w", j.output, err)
+	}
+	return n, nil
+}
+
+func (j *job) pipe(ctx context.Context, in *rowSource, schema *arrow.Schema, w *file.Writer, bar *render.Progress) (int64, error) {
+	var written int64
+	records, results := make(chan arrow.Record, 1), make(chan arrow.Record, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return readAll(ctx, in.stream, records) })
+	g.Go(func() error { return j.scoreAll(ctx, in.binding, schema, records, results) })
+	g.Go(func() error {
+		for rec := range results {
+			err := w.Write(rec)
+			written += rec.NumRows()
+			rec.Release()
+			if err != nil {
+				return fmt.Errorf("writing %s: %w", j.output, err)
+			}
+			bar.Set(written)
+		}
+		return nil
+	})
+	err := g.Wait()
+	drain(records)
+	drain(results)
+	return written, err
+}
+
+// scoreAll scores records until in is closed, and closes out.
+func (j *job) scoreAll(ctx context.Context, b *frame.Binding, schema *arrow.Schema, in <-chan arrow.Record, out chan<- arrow.Record) error {
+	defer close(out)
+	sc := &scorer{
+		program: j.program, binding: b, block: j.program.NewBlock(),
+		threads: j.options.threadCount(), null: j.options.rowErrors.null,
+	}
+	var s scores
+	for rec := range in {
+		rows := rec.NumRows()
+		err := sc.score(rec, &s)
+		rec.Release()
+		if err != nil {
+			return fmt.Errorf("%s: %w", j.input, err)
+		}
+		cols := frame.ScoreColumns(memory.DefaultAllocator, j.program, s.margins, s.preds, true, s.refusedOrNil())
+		scored := array.NewRecord(schema, cols, rows)
+		for _, col := range cols {
+			col.Release()
+		}
+		select {
+		case out <- scored:
+		case <-ctx.Done():
+			scored.Release()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
