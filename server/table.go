@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	"github.com/treeline-ml/treeline/internal/arrowguard"
+	"github.com/treeline-ml/treeline/lifecycle/audit"
 	"github.com/treeline-ml/treeline/lifecycle/gate"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
@@ -82,6 +83,7 @@ func table() []rule {
 		{"promotion.ErrWrongStage", promotion.ErrWrongStage, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_WRONG_STAGE, 0, ""},
 		{"promotion.ErrGeneration", promotion.ErrGeneration, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_GENERATION_MISMATCH, 0, ""},
 		{"promotion.ErrNoEarlier", promotion.ErrNoEarlier, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION, 0, ""},
+		{"audit.ErrInvalid", audit.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
 		{"promotion.ErrInvalid", promotion.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
 
 		// State.
@@ -103,6 +105,9 @@ func table() []rule {
 		{"warehouse.ErrTargetMismatch", warehouse.ErrTargetMismatch, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_TARGET_MISMATCH, 0, "name another output table, or alter this one"},
 		{"warehouse.ErrColumn", warehouse.ErrColumn, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_SCHEMA_MISMATCH, 0, ""},
 		{"warehouse.ErrDuplicateKey", warehouse.ErrDuplicateKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_DUPLICATE_KEY, 0, "make the key columns unique, or restrict the batch to one date"},
+		{"warehouse.ErrNullKey", warehouse.ErrNullKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NULL_KEY, 0, "fill the key columns in, or leave those rows out"},
+		{"warehouse.ErrDamaged", warehouse.ErrDamaged, codes.DataLoss, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_DAMAGED, 0, ""},
+		{"warehouse.ErrClosed", warehouse.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
 		{"warehouse.ErrConflict", warehouse.ErrConflict, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "run the batch again"},
 		{"warehouse.ErrLocked", warehouse.ErrLocked, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, "stop the other process"},
 		{"warehouse.ErrSnapshotGone", warehouse.ErrSnapshotGone, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_SNAPSHOT_GONE, 0, "run the batch again on the present data"},
@@ -119,6 +124,7 @@ func table() []rule {
 		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
 		{"scoring.ErrInconsistent", scoring.ErrInconsistent, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"arrowguard.ErrInvalid", arrowguard.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
+		{"arrowguard.ErrPanic", arrowguard.ErrPanic, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"arrowguard.ErrLimit", arrowguard.ErrLimit, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, "send smaller record batches"},
 
 		// The end of a call comes last: what stopped for another reason may wrap it.

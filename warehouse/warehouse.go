@@ -51,6 +51,10 @@ var (
 	ErrSnapshotGone = errors.New("warehouse: snapshot no longer available")
 	// ErrBatchNotFound: the output table has no such batch.
 	ErrBatchNotFound = errors.New("warehouse: batch not found in output table")
+	// ErrDamaged: stored tables cannot be read: damaged, foreign, or written by a newer release. Restore them from a backup.
+	ErrDamaged = errors.New("warehouse: stored tables cannot be read")
+	// ErrClosed: the warehouse was closed.
+	ErrClosed = errors.New("warehouse: closed")
 	// ErrFull: the disk is full. Nothing was committed.
 	ErrFull = errors.New("warehouse: no space left")
 )
