@@ -1,29 +1,59 @@
+// Package audit is the append-only, hash-chained record of every change of a model version.
+//
+//	hash(n) = SHA-256( domain || canonical JSON of entry n || hash(n-1) )
+//
+// An entry is appended inside the transaction that makes its change, so there is no change without an entry and no entry
+// without its change. docs/format/audit.md defines the canonical JSON for readers in other languages; chain_test.go holds
+// the code to a vector that a Python script made.
+//
+// # Invariants
+//
+//	A1  seq counts 1, 2, 3, ... without a gap, and each entry's prev_hash is the hash of the one before.
+//	A2  The store records the end of the chain in the same transaction, so a cut-off tail shows.
+//	A3  An entry never changes; the store's schema refuses it, and Verify finds it if someone did it all the same.
+//
+// Verify proves that the log is whole as far as its own end record goes. Whoever can write the file can also write a
+// whole new chain; to find that, compare Result.Head with one that was noted elsewhere.
+//
+// # Concurrency
+//
+// A Service serves any number of goroutines.
 package audit
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/treeline-ml/treeline/store"
 )
 
+// ErrInvalid: a text of an entry is not UTF-8, has a NUL in it, or is too long. The caller shortens or cleans it.
+var ErrInvalid = errors.New("audit: entry not valid")
+
+// MaxText is the longest text field in bytes.
+const MaxText = 4096
+
 // Entry is one audited change.
 type Entry struct {
-	Seq            int64
-	At             time.Time
+	Seq            int64     // assigned by Append
+	At             time.Time // UTC, microseconds
 	Actor          string
-	AuthMethod     string // how Actor was established; "none" until tokens exist
+	AuthMethod     string // how Actor was established; "none" when nobody checked
 	Action         string // "register", "validate", "reject", "promote", "archive", "rollback", "quarantine"
 	Model          string
 	Version        int64
-	FromStage      string
+	FromStage      string // empty when the version is new
 	ToStage        string
-	Generation     int64
+	Generation     int64 // the model's, after the change
 	Reason         string
-	EvidenceDigest string
+	EvidenceDigest string // "sha256:<hex>" of the validation report that the change rests on, or empty
 	RequestID      string
-	PrevHash       string // hex
-	Hash           string // hex
+	PrevHash       string // hex, assigned by Append
+	Hash           string // hex, assigned by Append
 }
 
 // Filter selects entries. Zero fields do not restrict.
@@ -36,14 +66,59 @@ type Filter struct {
 	PageToken string
 }
 
-// Result is the outcome of a verification.
-type Result struct {
-	Valid   bool
-	Entries int64  // entries that fit, from the first on
-	Head    string // hash of the last entry that fits; 64 zeros for none
-	// BrokenSeq is the first entry that does not fit and Problem says why; 0 and empty when valid.
-	BrokenSeq int64
-	Problem   string
+// Append adds an entry to the chain inside the caller's transaction and returns it with Seq, PrevHash and Hash. An empty
+// Actor is recorded as "unknown" and an empty AuthMethod as "none". It fails with ErrInvalid.
+func Append(tx store.Tx, e Entry) (Entry, error) {
+	if e.Actor == "" {
+		e.Actor = "unknown"
+	}
+	if e.AuthMethod == "" {
+		e.AuthMethod = "none"
+	}
+	if err := e.check(); err != nil {
+		return Entry{}, err
+	}
+	head, err := tx.AuditHead()
+	if err != nil {
+		return Entry{}, err
+	}
+	e.At = e.At.UTC().Truncate(time.Microsecond) // what a reader will see and hash
+	e.Seq, e.PrevHash = head.Seq+1, head.Hash
+	e.Hash = e.digest()
+	return e, tx.AppendAudit(store.AuditRow(e))
+}
+
+func (e *Entry) check() error {
+	for _, f := range e.texts() {
+		switch {
+		case len(f.value) > MaxText:
+			return fmt.Errorf("%s has %d bytes, at most %d: %w", f.name, len(f.value), MaxText, ErrInvalid)
+		case !utf8.ValidString(f.value):
+			return fmt.Errorf("%s is not UTF-8: %w", f.name, ErrInvalid)
+		case strings.ContainsRune(f.value, 0):
+			return fmt.Errorf("%s has a NUL character: %w", f.name, ErrInvalid)
+		}
+	}
+	if y := e.At.UTC().Year(); y < 1 || y > 9999 || e.At.IsZero() {
+		return fmt.Errorf("ts is in year %d: %w", y, ErrInvalid)
+	}
+	return nil
+}
+
+type text struct{ name, value string }
+
+func (e *Entry) texts() []text {
+	return []text{
+		{"actor", e.Actor},
+		{"auth_method", e.AuthMethod},
+		{"action", e.Action},
+		{"model", e.Model},
+		{"from_stage", e.FromStage},
+		{"to_stage", e.ToStage},
+		{"reason", e.Reason},
+		{"evidence_digest", e.EvidenceDigest},
+		{"request_id", e.RequestID},
+	}
 }
 
 // Deps are what a Service needs.
@@ -51,29 +126,25 @@ type Deps struct {
 	Store store.Store
 }
 
-// Service reads and verifies the log. It is safe for concurrent use.
+// Service reads and verifies the log.
 type Service struct{ store store.Store }
 
 // New returns a Service.
 func New(d Deps) *Service { return &Service{store: d.Store} }
 
-// List returns entries, newest first, and the token of the next page ("" at the end).
-func (s *Service) List(ctx context.Context, f Filter) ([]Entry, string, error) {
-	var (
-		out  []Entry
-		next string
-	)
-	err := s.store.View(ctx, func(r store.Reader) error {
+// List returns entries, newest first, and the token of the next page ("" at the end). It fails with store.ErrPageToken.
+func (s *Service) List(ctx context.Context, f Filter) (entries []Entry, next string, err error) {
+	err = s.store.View(ctx, func(r store.Reader) error {
 		rows, token, err := r.Audit(store.AuditQuery(f))
 		if err != nil {
 			return err
 		}
 		next = token
-		out = make([]Entry, len(rows))
+		entries = make([]Entry, len(rows))
 		for i, row := range rows {
-			out[i] = Entry(row)
+			entries[i] = Entry(row)
 		}
 		return nil
 	})
-	return out, next, err
+	return entries, next, err
 }
