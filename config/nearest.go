@@ -4,9 +4,15 @@ import "strings"
 
 // nearest returns the candidate with the fewest edits from s, or "" when none is close enough to be what was meant.
 func nearest(s string, candidates []string) string {
-	best, bestCost := "", max(2, len(s)/2)+1
+	best, bestCost := "", (len(s)+1)/2+1
+	s = strings.ToLower(s)
 	for _, c := range candidates {
-		if cost := edits(strings.ToLower(s), strings.ToLower(c)); cost < bestCost {
+		low := strings.ToLower(c)
+		cost := edits(s, low)
+		if len(s) > 2 && (strings.HasPrefix(low, s) || strings.HasPrefix(s, low)) {
+			cost = 1 // "label" for "label_col"
+		}
+		if cost < bestCost {
 			best, bestCost = c, cost
 		}
 	}

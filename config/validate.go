@@ -138,11 +138,8 @@ func (f *faults) loopback(key, addr string) {
 		f.add(key, "%q is not host:port", addr)
 		return
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		f.add(key, "%q: port %q is not a number from 0 to 65535", addr, port)
-		return
-	} else if n == 0 && f.origin[key] == "" {
-		f.add(key, "%q: port 0 picks a random port", addr)
 		return
 	}
 	if host == "" {
