@@ -148,15 +148,15 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 }
 
 // readBody reads n bytes into a buffer that grows with what arrives, at once if r knows that it holds them.
-func readBody(r io.Reader, n int64, mem memory.Allocator) (buf *memory.Buffer, err error) {
-	buf = memory.NewResizableBuffer(mem)
+func readBody(r io.Reader, n int64, mem memory.Allocator) (body *memory.Buffer, err error) {
+	buf := memory.NewResizableBuffer(mem)
 	defer func() {
 		if e := PanicError(recover()); e != nil {
 			err = e
 		}
 		if err != nil {
 			buf.Release()
-			buf = nil
+			body = nil
 		}
 	}()
 	size := min(n, firstChunk)

@@ -169,6 +169,9 @@ func (p *schemaParser) field(t table, depth int) (column, arrow.Field, error) {
 	if dt == nil && !p.nested {
 		return c, f, invalid("column %q has type %s, which is not supported: send plain columns", f.Name, unsupportedName(code))
 	}
+	if dt != nil && children.n > 0 {
+		return c, f, invalid("column %q of type %s has %d children", f.Name, dt, children.n)
+	}
 	enc, isDict := t.child(4)
 	if t.f.err != nil {
 		return c, f, t.f.err
@@ -309,7 +312,14 @@ func temporalType(code byte, t table) (arrow.DataType, error) {
 		if unit < 0 || unit > 3 {
 			return nil, invalid("timestamp unit %d", unit)
 		}
-		return &arrow.TimestampType{Unit: arrow.TimeUnit(unit), TimeZone: t.text(1)}, nil
+		ts := &arrow.TimestampType{Unit: arrow.TimeUnit(unit), TimeZone: t.text(1)}
+		if t.f.err != nil {
+			return nil, t.f.err
+		}
+		if _, err := ts.GetZone(); err != nil { // Arrow's own formatting panics on a zone that it cannot load
+			return nil, invalid("time zone %q is not known", ts.TimeZone)
+		}
+		return ts, nil
 	case fbDuration:
 		unit := t.int16At(0, 1)
 		if unit < 0 || unit > 3 {
