@@ -78,6 +78,9 @@ type Reader interface {
 	// VersionByDigest returns the newest version with this artifact digest whose stage is not one of except, or
 	// ErrVersionNotFound.
 	VersionByDigest(model, digest string, except ...string) (Version, error)
+	// ModelFile names the model file of an artifact: that of the first version, of any model, with this digest. It fails
+	// with ErrVersionNotFound.
+	ModelFile(digest string) (string, error)
 	// NewestVersion returns the newest version in a stage, or ErrModelNotFound, or ErrVersionNotFound.
 	NewestVersion(model, stage string) (Version, error)
 

@@ -3,10 +3,14 @@ package version
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/treeline-ml/treeline/forest"
+	"github.com/treeline-ml/treeline/lifecycle/audit"
+	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -15,21 +19,19 @@ import (
 var (
 	// ErrName: the model name breaks the rules of CheckName. The caller chooses another.
 	ErrName = errors.New("version: model name not allowed")
-	// ErrInvalid: a field of the request is missing or out of its limits.
+	// ErrInvalid: a field of the request is missing or out of its limits. The message lists every such field.
 	ErrInvalid = errors.New("version: request not valid")
 	// ErrModel: the model file does not load. The wrapped loader error says where.
 	ErrModel = errors.New("version: model does not load")
 )
 
-// Deps are what a Service needs.
-type Deps struct {
-	Store    store.Store
-	Registry registry.Registry
-	// Open reads a model file; loader.Open when nil.
-	Open   func(path string) (*forest.Model, error)
-	Logger *slog.Logger     // discards when nil
-	Now    func() time.Time // time.Now when nil
-}
+// The limits of a request.
+const (
+	MaxName = 128       // bytes of a model name
+	MaxText = 4096      // bytes of any other text
+	MaxTags = 256       // number of tags
+	maxTags = 64 * 1024 // bytes of all tags
+)
 
 // RegisterRequest describes a new version.
 type RegisterRequest struct {
@@ -45,37 +47,178 @@ type RegisterRequest struct {
 	Actor, AuthMethod, RequestID string
 }
 
-// Service registers versions and reads them. It is safe for concurrent use.
-type Service struct{ d Deps }
-
-// New returns a Service.
-func New(d Deps) *Service { return &Service{d: d} }
-
-// CheckName refuses a model name that is empty, longer than 128 bytes, or has anything but ASCII letters, digits, "_",
-// "-" and "." in it, or begins with "." or "-".
-func CheckName(name string) error { return errSkeleton }
-
-// Register adds a version in stage Trained.
-func (s *Service) Register(ctx context.Context, r RegisterRequest) (Version, bool, error) {
-	return Version{}, false, errSkeleton
+// CheckName refuses with ErrName a model name that is empty, longer than MaxName bytes, has anything but ASCII letters,
+// digits, "_", "-" and "." in it, or does not begin with a letter, digit or "_".
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrName)
+	case len(name) > MaxName:
+		return fmt.Errorf("%w: it has %d bytes, at most %d", ErrName, len(name), MaxName)
+	case name[0] == '.' || name[0] == '-':
+		return fmt.Errorf("%w: %q begins with %q; begin with a letter, digit or underscore", ErrName, name, name[:1])
+	}
+	for i := range len(name) {
+		c := name[i]
+		if c != '_' && c != '-' && c != '.' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return fmt.Errorf("%w: %q has something else than letters, digits, \"_\", \"-\" and \".\" at byte %d", ErrName, name, i)
+		}
+	}
+	return nil
 }
 
-// Get returns a version; 0 is the newest of any stage.
-func (s *Service) Get(ctx context.Context, model string, version int64) (Version, error) {
-	return Version{}, errSkeleton
+// Register adds a version of a model in stage Trained. If the same files were registered under this name before it
+// returns that version and already=true, whatever else the request says. It fails with ErrName, ErrInvalid, ErrModel,
+// registry.ErrNotFound or registry.ErrDigest; nothing is registered then.
+func (s *Service) Register(ctx context.Context, r RegisterRequest) (v Version, already bool, err error) {
+	if err := CheckName(r.Model); err != nil {
+		return Version{}, false, err
+	}
+	if err := r.check(); err != nil {
+		return Version{}, false, err
+	}
+	err = s.d.Store.View(ctx, func(tx store.Reader) (err error) {
+		v, already, err = r.earlier(tx)
+		return err
+	})
+	if err != nil || already {
+		return v, already, err
+	}
+	dir, _, err := s.d.Registry.Fetch(ctx, r.Artifact.Digest)
+	if err != nil {
+		return Version{}, false, err
+	}
+	m, err := s.open(dir, r.ModelFile)
+	if err != nil {
+		return Version{}, false, err
+	}
+	err = s.d.Store.Update(ctx, func(tx store.Tx) (err error) {
+		if v, already, err = r.earlier(tx); err != nil || already {
+			return err
+		}
+		v, err = s.insert(tx, r, m)
+		return err
+	})
+	if err != nil {
+		return Version{}, false, err
+	}
+	if !already {
+		s.d.Logger.InfoContext(ctx, "version registered", "model", v.Model, "version", v.Version, "digest", v.Digest,
+			"format", v.Format, "trees", v.Trees, "actor", v.RegisteredBy)
+	}
+	return v, already, nil
 }
 
-// Versions lists a model's versions, newest first.
-func (s *Service) Versions(ctx context.Context, model string) ([]Version, error) {
-	return nil, errSkeleton
+// check lists everything that is wrong with the request at once.
+func (r *RegisterRequest) check() error {
+	var problems []string
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+
+	names := map[string]bool{}
+	for _, f := range r.Artifact.Files {
+		names[f.Name] = true
+	}
+	switch {
+	case r.ModelFile == "":
+		bad("no file has the role of the model")
+	case !names[r.ModelFile]:
+		bad("the model file %q is not in the artifact", r.ModelFile)
+	case r.GoldenFile == r.ModelFile:
+		bad("%q is both the model and the golden rows", r.ModelFile)
+	}
+	if r.GoldenFile != "" && !names[r.GoldenFile] {
+		bad("the golden rows %q are not in the artifact", r.GoldenFile)
+	}
+	text := func(name, value string) {
+		if len(value) > MaxText || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+			bad("%s is longer than %d bytes, not UTF-8, or has a NUL", name, MaxText)
+		}
+	}
+	text("run_id", r.RunID)
+	text("git_sha", r.GitSHA)
+	text("actor", r.Actor)
+	text("request id", r.RequestID)
+	if y := r.TrainedAt.UTC().Year(); y < 1 || y > 9999 {
+		bad("trained_at is in year %d", y)
+	}
+	size := 0
+	for k, v := range r.Tags {
+		text("a tag's name", k)
+		text("the tag "+fmt.Sprintf("%.40q", k), v)
+		if k == "" {
+			bad("a tag has no name")
+		}
+		size += len(k) + len(v)
+	}
+	if len(r.Tags) > MaxTags || size > maxTags {
+		bad("%d tags with %d bytes, at most %d with %d", len(r.Tags), size, MaxTags, maxTags)
+	}
+	if problems != nil {
+		return fmt.Errorf("%w: %s", ErrInvalid, strings.Join(problems, "; "))
+	}
+	return nil
 }
 
-// Models lists all models by name.
-func (s *Service) Models(ctx context.Context) ([]Model, error) { return nil, errSkeleton }
-
-// Load reads the model of a version from the registry, verifying the artifact.
-func (s *Service) Load(ctx context.Context, v Version) (*forest.Model, error) {
-	return nil, errSkeleton
+// earlier finds the version that these files are already, and refuses other roles for known files (V3).
+func (r *RegisterRequest) earlier(tx store.Reader) (Version, bool, error) {
+	file, err := tx.ModelFile(r.Artifact.Digest)
+	switch {
+	case errors.Is(err, store.ErrVersionNotFound):
+		return Version{}, false, nil
+	case err != nil:
+		return Version{}, false, err
+	case file != r.ModelFile:
+		return Version{}, false, fmt.Errorf(
+			"%w: the same files were registered before with %q as the model, not %q; leave the other one out",
+			ErrInvalid, file, r.ModelFile)
+	}
+	row, err := tx.VersionByDigest(r.Model, r.Artifact.Digest,
+		string(stage.Rejected), string(stage.Failed), string(stage.Retired))
+	switch {
+	case errors.Is(err, store.ErrVersionNotFound):
+		return Version{}, false, nil
+	case err != nil:
+		return Version{}, false, err
+	case row.GoldenFile != r.GoldenFile:
+		return Version{}, false, fmt.Errorf(
+			"%w: the same files are version %d already, with %q as the golden rows, not %q; rename a file to make it another version",
+			ErrInvalid, row.Version, row.GoldenFile, r.GoldenFile)
+	}
+	return FromRow(row), true, nil
 }
 
-var errSkeleton = errors.New("version: under construction")
+// insert adds the version and its audit entry.
+func (s *Service) insert(tx store.Tx, r RegisterRequest, m *forest.Model) (Version, error) {
+	now := s.d.Now().UTC().Truncate(time.Microsecond)
+	if err := tx.EnsureModel(r.Model, now); err != nil {
+		return Version{}, err
+	}
+	model, err := tx.Model(r.Model)
+	if err != nil {
+		return Version{}, err
+	}
+	n, err := tx.NextVersion(r.Model)
+	if err != nil {
+		return Version{}, err
+	}
+	p := m.Provenance
+	row := store.Version{
+		Model: r.Model, Version: n, Stage: string(stage.Trained), StageAt: now, Digest: r.Artifact.Digest,
+		ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, Format: p.Format, Library: p.Library, LibraryVersion: p.Version,
+		Objective: p.Objective, Features: len(m.Features), Trees: len(m.Trees), RunID: r.RunID, GitSHA: r.GitSHA,
+		TrainedAt: r.TrainedAt, RegisteredAt: now, RegisteredBy: r.Actor, Tags: r.Tags,
+	}
+	if err := tx.InsertVersion(row); err != nil {
+		return Version{}, err
+	}
+	_, err = audit.Append(tx, audit.Entry{
+		At: now, Actor: r.Actor, AuthMethod: r.AuthMethod, Action: "register", Model: r.Model, Version: n,
+		ToStage: row.Stage, Generation: model.Generation, RequestID: r.RequestID,
+	})
+	if err != nil {
+		return Version{}, err
+	}
+	// Read back, so that the caller gets what a later Get gives.
+	row, err = tx.Version(r.Model, n)
+	return FromRow(row), err
+}

@@ -102,6 +102,15 @@ func (r *reader) VersionByDigest(model, digest string, except ...string) (store.
 	return v, err
 }
 
+// ModelFile names the model file of an artifact.
+func (r *reader) ModelFile(digest string) (string, error) {
+	var name string
+	err := r.one(fmt.Errorf("no version with digest %s: %w", digest, store.ErrVersionNotFound),
+		func(row scanner) error { return row.Scan(&name) },
+		`SELECT model_file FROM version WHERE digest = ? ORDER BY registered_at, model, version LIMIT 1`, digest)
+	return name, err
+}
+
 // NewestVersion returns the newest version in a stage.
 func (r *reader) NewestVersion(model, stage string) (store.Version, error) {
 	return r.version(model, fmt.Errorf("%s has no version in stage %s: %w", model, stage, store.ErrVersionNotFound),

@@ -150,7 +150,11 @@ func testVersions(t *testing.T, open Open) {
 		same(t, one, v1)
 		newest, err2 := r.NewestVersion("churn", "trained")
 		same(t, newest, v2)
-		_, missing := r.NewestVersion("churn", "validated")
+		file, err4 := r.ModelFile(v1.Digest)
+		same(t, file, v1.ModelFile)
+		_, missing := r.ModelFile("sha256:other")
+		wantErr(t, missing, store.ErrVersionNotFound)
+		_, missing = r.NewestVersion("churn", "validated")
 		wantErr(t, missing, store.ErrVersionNotFound)
 		_, missing = r.Version("churn", 9)
 		wantErr(t, missing, store.ErrVersionNotFound)
@@ -159,7 +163,7 @@ func testVersions(t *testing.T, open Open) {
 			{Name: "alpha", CreatedAt: t0, Versions: 1, Latest: 1},
 			{Name: "churn", CreatedAt: t0, Versions: 2, Latest: 2},
 		})
-		return errors.Join(err, err1, err2, err3)
+		return errors.Join(err, err1, err2, err3, err4)
 	})
 
 	// A number is never given twice and none is left out; equal bytes are one version unless it was of no use.

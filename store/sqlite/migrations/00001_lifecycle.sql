@@ -38,6 +38,8 @@ CREATE UNIQUE INDEX version_champion ON version (model) WHERE stage = 'champion'
 -- The same bytes are one version, unless that version ended without being of use.
 CREATE UNIQUE INDEX version_digest ON version (model, digest) WHERE stage NOT IN ('rejected', 'failed', 'retired');
 
+CREATE INDEX version_artifact ON version (digest);
+
 -- +goose StatementBegin
 CREATE TRIGGER version_stays BEFORE DELETE ON version
 BEGIN
