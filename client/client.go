@@ -97,6 +97,9 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	}, nil
 }
 
+// Conns returns the connections to the data and the admin listener, for services that Client has no field for.
+func (c *Client) Conns() (data, admin grpc.ClientConnInterface) { return c.data, c.admin }
+
 // Close drops both connections; calls in flight end as Canceled.
 func (c *Client) Close() error { return errors.Join(c.data.Close(), c.admin.Close()) }
 

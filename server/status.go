@@ -111,7 +111,7 @@ func judgeWire(s *status.Status) verdict {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
 		return judged(s.Code(), lifecyclev1.ErrorReason_ERROR_REASON_CALL_ENDED, s.Message())
 	default:
-		// What is left is a message that is no protobuf.
+		// What is left is a message that is no protobuf. (The transport has told the caller by then; this is for the log.)
 		return judged(codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT,
 			"reading the stream: "+s.Message())
 	}
