@@ -90,6 +90,10 @@ func (d *dyadic) bins(lo, hi float64) []int64 {
 	if d.counts == nil {
 		return out
 	}
+	half := 0.5
+	if d.exp == exactExp(max(math.Abs(lo), math.Abs(hi))) {
+		half = 0 // bins are as fine as the numbers themselves, which lie on their lower edges
+	}
 	for i := d.lo; i <= d.hi; i++ {
 		n := d.counts[i&(fineBins-1)]
 		if n == 0 {
@@ -97,7 +101,7 @@ func (d *dyadic) bins(lo, hi float64) []int64 {
 		}
 		b := 0
 		if hi > lo {
-			middle := math.Ldexp(float64(i)+0.5, d.exp)
+			middle := math.Ldexp(float64(i)+half, d.exp)
 			// Halves keep hi-lo finite for any two finite bounds.
 			share := (middle/2 - lo/2) / (hi/2 - lo/2)
 			b = max(0, min(int(share*HistogramBins), HistogramBins-1))
