@@ -1,21 +1,26 @@
-// Package limit bounds what a model file may make a loader allocate.
+// Package limit bounds what a model file may make a loader allocate. Callers see it as loader.Limits.
 package limit
 
-// Limits are the bounds of one load. A field that is zero means its default.
+import "github.com/treeline-ml/treeline/loader/internal/fault"
+
+// Limits are the bounds of one load. A field that is zero means its default. Loaders check a count before they
+// allocate for it, and grow arrays with the bytes that really arrive, so a small file never takes more than a small
+// multiple of its size plus Features and SetBytes.
 type Limits struct {
-	Bytes        int64 // size of the file
-	Trees        int64 // trees in the model
-	TreeNodes    int64 // split nodes and leaves of one tree, deleted ones included
-	TotalNodes   int64 // split nodes and leaves of all trees
-	Depth        int64 // splits on the longest path of a tree
-	Features     int64 // model features
-	Outputs      int64 // margins per row
-	Categories   int64 // largest category code plus one, and entries of one vocabulary
-	StringBytes  int64 // one name, key, line value or number
-	NestingDepth int64 // objects and arrays inside each other
+	Bytes        int64 // size of the file; default 8 GiB
+	Trees        int64 // trees in the model; default 1,048,576
+	TreeNodes    int64 // splits and leaves of one tree, deleted ones included; default 16,777,216
+	TotalNodes   int64 // splits and leaves of all trees; default 268,435,456
+	Depth        int64 // splits on the longest path of a tree; default 65,536
+	Features     int64 // model features; default 1,048,576
+	Outputs      int64 // margins per row; default 65,536
+	Categories   int64 // entries of one vocabulary, and the largest category code plus one; default 16,777,216
+	SetBytes     int64 // memory of all category sets; default 1 GiB
+	StringBytes  int64 // one name, key or number; default 1 MiB
+	NestingDepth int64 // objects and arrays inside each other; default 64
 }
 
-// Default returns the limits that Open uses.
+// Default returns the limits that loader.Open uses.
 func Default() Limits {
 	return Limits{
 		Bytes:        8 << 30,
@@ -26,6 +31,7 @@ func Default() Limits {
 		Features:     1 << 20,
 		Outputs:      1 << 16,
 		Categories:   1 << 24,
+		SetBytes:     1 << 30,
 		StringBytes:  1 << 20,
 		NestingDepth: 64,
 	}
@@ -34,21 +40,33 @@ func Default() Limits {
 // OrDefault fills the zero fields with the defaults.
 func (l Limits) OrDefault() Limits {
 	d := Default()
-	for _, f := range []struct{ field, def *int64 }{
-		{&l.Bytes, &d.Bytes},
-		{&l.Trees, &d.Trees},
-		{&l.TreeNodes, &d.TreeNodes},
-		{&l.TotalNodes, &d.TotalNodes},
-		{&l.Depth, &d.Depth},
-		{&l.Features, &d.Features},
-		{&l.Outputs, &d.Outputs},
-		{&l.Categories, &d.Categories},
-		{&l.StringBytes, &d.StringBytes},
-		{&l.NestingDepth, &d.NestingDepth},
+	for _, f := range []struct {
+		field *int64
+		def   int64
+	}{
+		{&l.Bytes, d.Bytes},
+		{&l.Trees, d.Trees},
+		{&l.TreeNodes, d.TreeNodes},
+		{&l.TotalNodes, d.TotalNodes},
+		{&l.Depth, d.Depth},
+		{&l.Features, d.Features},
+		{&l.Outputs, d.Outputs},
+		{&l.Categories, d.Categories},
+		{&l.SetBytes, d.SetBytes},
+		{&l.StringBytes, d.StringBytes},
+		{&l.NestingDepth, d.NestingDepth},
 	} {
 		if *f.field <= 0 {
-			*f.field = *f.def
+			*f.field = f.def
 		}
 	}
 	return l
+}
+
+// Check returns a fault.Limit when got exceeds max; field is the name of the exceeded field.
+func Check(field string, max, got int64) error {
+	if got > max {
+		return fault.Limit(field, max, got)
+	}
+	return nil
 }

@@ -1,0 +1,77 @@
+package loader
+
+import (
+	"bytes"
+
+	"github.com/treeline-ml/treeline/loader/internal/fault"
+	"github.com/treeline-ml/treeline/loader/legacy"
+)
+
+// sniffBytes is how much of a file its format is told by.
+const sniffBytes = 4096
+
+// format is a kind of file that a decoder exists for.
+type format uint8
+
+const (
+	unrecognised format = iota
+	lightgbmText
+	xgboostJSON
+	xgboostUBJSON
+	xgboostBinary
+)
+
+// detect tells the format from the first bytes of a file.
+func detect(head []byte) format {
+	text := bytes.TrimLeft(head, " \t\r\n")
+	switch {
+	case bytes.HasPrefix(head, []byte("tree\n")), bytes.HasPrefix(head, []byte("tree\r\n")):
+		return lightgbmText
+	case len(text) > 0 && text[0] == '{':
+		if len(text) > 1 && bytes.IndexByte([]byte("LliIUN$#"), text[1]) >= 0 {
+			return xgboostUBJSON
+		}
+		return xgboostJSON
+	case legacy.Sniff(head):
+		return xgboostBinary
+	}
+	return unrecognised
+}
+
+// recognised is what errors say can be read.
+const recognised = "what can be read: LightGBM text (save_model: begins with \"tree\" and \"version=\"), " +
+	"XGBoost JSON and UBJSON (save_model: begins with \"{\"), XGBoost's old binary format (begins with \"binf\")"
+
+// unknown returns the error for a file that detect does not recognise, naming what it looks like.
+func unknown(head []byte) error {
+	look, hint := "its first bytes are of no model format that is known here", recognised
+	if len(head) == 0 {
+		look = "the file is empty"
+	}
+	for _, s := range []struct{ prefix, look, hint string }{
+		{"\x80\x02", "a Python pickle", "save the model itself with its save_model(); " + recognised},
+		{"\x80\x03", "a Python pickle", "save the model itself with its save_model(); " + recognised},
+		{"\x80\x04", "a Python pickle", "save the model itself with its save_model(); " + recognised},
+		{"\x80\x05", "a Python pickle", "save the model itself with its save_model(); " + recognised},
+		{"PK\x03\x04", "a zip archive", "unpack it and give the model file in it; " + recognised},
+		{"\x1f\x8b", "gzip", "unpack it first; " + recognised},
+		{"\x28\xb5\x2f\xfd", "zstd", "unpack it first; " + recognised},
+		{"CBM1", "CatBoost's binary format", recognised},
+		{"CONFIG-offset:", "a memory snapshot of XGBoost 1.0", "load it in XGBoost and save it with save_model()"},
+		{"bs64", "XGBoost's base64 format", "load it in XGBoost 0.90 and save it with save_model()"},
+		{"version https://git-lfs", "a Git LFS pointer, not the model", "fetch the file with `git lfs pull`"},
+		{"PAR1", "Parquet", "a table is no model; " + recognised},
+		{"ARROW1", "Arrow", "a table is no model; " + recognised},
+		{"<", "XML or HTML", recognised},
+		{"[", "a JSON array, as XGBoost's dump_model writes",
+			"save the model with save_model(): a dump has lost its parameters"},
+		{"booster[", "XGBoost's text dump", "save the model with save_model(): a dump has lost its parameters"},
+		{"\xef\xbb\xbf", "text with a byte order mark", "an editor has put it there: save the model again"},
+	} {
+		if bytes.HasPrefix(head, []byte(s.prefix)) {
+			look, hint = "it looks like "+s.look, s.hint
+			break
+		}
+	}
+	return &Error{Hint: hint, Err: fault.Unknown("no model: %s", look)}
+}
