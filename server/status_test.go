@@ -336,11 +336,7 @@ Messages carry no values of rows. Internal errors carry nothing but the request 
 		if r.retry > 0 {
 			retry = r.retry.String()
 		}
-		_, text, ok := strings.Cut(r.err.Error(), ": ")
-		if !ok {
-			text = r.err.Error()
-		}
-		fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s |\n", r.name, text, r.code,
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.name, r.code,
 			strings.TrimPrefix(r.reason.String(), "ERROR_REASON_"), retry, r.next)
 	}
 	b.WriteString("| anything else, and panics | Internal | INTERNAL | | report it with the request id and the log |\n")
