@@ -73,7 +73,7 @@ func groups(cmd *cobra.Command) {
 		cmd.SuggestionsMinimumDistance = 2
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exit.Usage("see "+cmd.CommandPath()+" --help", "%s needs a verb: %s", cmd.CommandPath(), verbs(cmd))
+				return exit.Usage("see "+cmd.CommandPath()+" --help", "a verb is missing: %s", verbs(cmd))
 			}
 			hint := "see " + cmd.CommandPath() + " --help"
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
@@ -106,7 +106,11 @@ func Execute(ctx context.Context, c *console.Console, args []string) int {
 	}
 	// What cobra reports before a command runs is a fault in the command line.
 	if !ran && !exit.Has(err) {
-		err = exit.Usage("see "+cmd.CommandPath()+" --help", "%w", err)
+		hint := "see " + cmd.CommandPath() + " --help"
+		if cmd.Runnable() {
+			hint = "usage: " + strings.TrimSuffix(cmd.UseLine(), " [flags]") + "; " + hint
+		}
+		err = exit.Usage(hint, "%w", err)
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = &exit.Error{Code: exit.Failure, Hint: exit.Hint(err), Err: errors.New("interrupted")}

@@ -4,9 +4,11 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
 
 	"github.com/treeline-ml/treeline/client"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
@@ -31,9 +33,9 @@ type Access struct {
 // Flags adds the connection flags to cmd and all commands below it.
 func (a *Access) Flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&a.addr, "addr", "", "data listener, or $"+AddrVariable+" (default "+client.DefaultAddr+")")
-	f.StringVar(&a.adminAddr, "admin-addr", "", "admin listener, or $"+AdminAddrVariable+" (default "+client.DefaultAdminAddr+")")
-	f.StringVar(&a.actor, "actor", "", "who acts, for the audit trail, or $"+ActorVariable+" (default the user's name)")
+	f.StringVar(&a.addr, "addr", "", "data listener at `HOST:PORT`, or $"+AddrVariable+" (default "+client.DefaultAddr+")")
+	f.StringVar(&a.adminAddr, "admin-addr", "", "admin listener at `HOST:PORT`, or $"+AdminAddrVariable+" (default "+client.DefaultAdminAddr+")")
+	f.StringVar(&a.actor, "actor", "", "act as `NAME` in the audit trail, or $"+ActorVariable+" (default the user's name)")
 }
 
 // Addr is the data listener's address.
@@ -73,7 +75,7 @@ func Describe(err error) error {
 	}
 	d := client.Describe(err)
 	var b strings.Builder
-	b.WriteString(d.Message)
+	b.WriteString(message(d))
 	if len(d.Fields) > 1 {
 		for _, f := range d.Fields {
 			fmt.Fprintf(&b, "\n  %s: %s", f.Name, f.Problem)
@@ -87,6 +89,16 @@ func Describe(err error) error {
 		code = exit.Refused
 	}
 	return &exit.Error{Code: code, Hint: d.Hint, Err: described{text: b.String(), cause: err}}
+}
+
+// refused is how the transport words that nobody listens at an address.
+var refused = regexp.MustCompile(`dial tcp (\S+): connect: ([^"]*)`)
+
+func message(d client.Description) string {
+	if m := refused.FindStringSubmatch(d.Message); d.Code == codes.Unavailable && m != nil {
+		return fmt.Sprintf("no daemon answers at %s: %s", m[1], m[2])
+	}
+	return d.Message
 }
 
 // described shows the daemon's words instead of the transport's.

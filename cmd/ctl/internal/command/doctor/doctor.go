@@ -74,8 +74,8 @@ func (e *examination) run(ctx context.Context, timeout time.Duration, access *da
 		detail, err := f(ctx)
 		ch := check{Check: name, Address: addr, OK: err == nil, Detail: detail, Nanos: time.Since(begun).Nanoseconds()}
 		if err != nil {
-			d := client.Describe(err)
-			ch.Detail, ch.hint = d.Message, d.Hint
+			err = daemon.Describe(err)
+			ch.Detail, ch.hint = err.Error(), exit.Hint(err)
 			e.OK = false
 		}
 		e.Checks = append(e.Checks, ch)

@@ -24,11 +24,11 @@ type options struct {
 }
 
 func (o *options) flags(f *pflag.FlagSet) {
-	f.Var(&o.missing, "missing", "a value read as missing, besides NaN (XGBoost's \"missing\", which is not in the file)")
-	f.StringVar(&o.baseMargin, "base-margin", "", "`COLUMN` with each row's base margin (XGBoost)")
+	f.Var(&o.missing, "missing", "value read as missing, besides NaN (XGBoost's \"missing\", which is not in the file)")
+	f.StringVar(&o.baseMargin, "base-margin", "", "each row's base margin is in `COLUMN` (XGBoost)")
 	f.IntVar(&o.iterations, "iterations", 0, "score the first `N` boosting rounds only (default all)")
 	f.IntVar(&o.threads, "threads", 0, "scoring threads; the results do not depend on it (default one a processor)")
-	f.Var(&o.rowErrors, "row-errors", "rows that the library would refuse (infinite values, unknown categories): fail, or null scores")
+	f.Var(&o.rowErrors, "row-errors", "what rows that the library refuses become: an error, or null scores")
 	f.BoolVar(&o.ignoreExtra, "ignore-extra", false, "accept columns that are no features of the model")
 }
 

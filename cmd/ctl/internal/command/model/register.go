@@ -51,11 +51,11 @@ and trained_at are taken from version.json where it exists and no flag says othe
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.golden, "golden", "", "Parquet rows with the library's own raw and pred columns, for the parity gate (`F`)")
-	f.StringVar(&r.meta.RunID, "run-id", "", "training run that made the model")
-	f.StringVar(&r.meta.GitSHA, "git-sha", "", "commit of the training code")
-	f.StringVar(&r.trainedAt, "trained-at", "", "when it was trained, RFC 3339 (`TIME`)")
-	f.StringToStringVar(&r.meta.Tags, "tag", nil, "tag of the version, may be repeated (`k=v`)")
+	f.StringVar(&r.golden, "golden", "", "Parquet file `F` with features and the library's own raw and pred, for the parity gate")
+	f.StringVar(&r.meta.RunID, "run-id", "", "`ID` of the training run that made the model")
+	f.StringVar(&r.meta.GitSHA, "git-sha", "", "`COMMIT` of the training code")
+	f.StringVar(&r.trainedAt, "trained-at", "", "`TIME` when it was trained, as 2024-06-01T10:00:00Z")
+	f.StringToStringVar(&r.meta.Tags, "tag", nil, "tag `k=v` of the version, may be repeated")
 	f.VarP(&format, "output", "o", "output format")
 	return cmd
 }

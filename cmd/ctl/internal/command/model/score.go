@@ -65,9 +65,9 @@ its name only when it is complete.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&path, "model", "", "model file, or a directory that holds one (`PATH`)")
-	f.StringVar(&input, "input", "", "rows to score: .parquet, .arrow or .csv (`F`)")
-	f.StringVar(&output, "output", "", "scores: .parquet, .arrow or .csv (`F`)")
+	f.StringVar(&path, "model", "", "model file, or directory that holds one, at `PATH`")
+	f.StringVar(&input, "input", "", "rows to score, a .parquet, .arrow or .csv file `F`")
+	f.StringVar(&output, "output", "", "where the scores go, a .parquet, .arrow or .csv file `F`")
 	o.flags(f)
 	for _, name := range []string{"model", "input", "output"} {
 		_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist

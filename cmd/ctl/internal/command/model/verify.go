@@ -59,7 +59,7 @@ Exit code 0: every value is identical. 3: some value differs.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&rowsFile, "rows", "", "features with the library's own raw and pred columns (`F`)")
+	f.StringVar(&rowsFile, "rows", "", "file `F` with the features and the library's own raw and pred columns")
 	f.IntVarP(&limit, "number", "n", limit, "show the first `N` differences")
 	f.VarP(&format, "output", "o", "output format")
 	o.flags(f)

@@ -48,7 +48,7 @@ on the version that they started with.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.Version, "version", 0, "version to promote (default the newest validated one)")
+	f.Int64Var(&req.Version, "version", 0, "`VERSION` to promote (default the newest validated one)")
 	decisionFlags(cmd, &req.Reason, &generation, &req.DryRun, &format)
 	return cmd
 }
@@ -88,7 +88,7 @@ batches that it scored are listed.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.ToVersion, "to", 0, "version to go back to (default the Champion before the present one) (`VERSION`)")
+	f.Int64Var(&req.ToVersion, "to", 0, "`VERSION` to go back to (default the Champion before the present one)")
 	f.BoolVar(&req.Keep, "keep", false, "keep the replaced version promotable: archived, not quarantined")
 	decisionFlags(cmd, &req.Reason, &generation, &req.DryRun, &format)
 	return cmd
@@ -98,7 +98,7 @@ const generationFlag = "expected-generation"
 
 func decisionFlags(cmd *cobra.Command, reason *string, generation *int64, dryRun *bool, format *render.Format) {
 	f := cmd.Flags()
-	f.StringVar(reason, "reason", "", "why, for the audit trail")
+	f.StringVar(reason, "reason", "", "`WHY`, for the audit trail")
 	f.Int64Var(generation, generationFlag, 0, "refuse unless the model's generation is `G`: guards against someone else's change")
 	f.BoolVar(dryRun, "dry-run", false, "show the effects, change nothing")
 	f.VarP(format, "output", "o", "output format")

@@ -52,7 +52,7 @@ Exit code 0: the version is validated. 3: a gate said no.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.Version, "version", 0, "version to validate (default the newest trained one)")
+	f.Int64Var(&req.Version, "version", 0, "`VERSION` to validate (default the newest trained one)")
 	f.VarP(&format, "output", "o", "output format")
 	return cmd
 }

@@ -45,11 +45,11 @@ Interrupting the command leaves the batch running: see ctl batch watch and ctl b
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.date, "date", "", "score this day of the features table (`YYYY-MM-DD`; default the whole table)")
-	f.StringVar(&r.input, "input", "", "score a .parquet, .arrow or .csv file, or a glob, that the daemon reads (`F`)")
-	f.StringVar(&r.upload, "upload", "", "score a .parquet, .arrow or .csv file that is sent to the daemon (`F`)")
-	f.Int64Var(&r.version, "version", 0, "version to score with (default the Champion)")
-	f.StringVar(&r.table, "output-table", "", "catalog.schema.table instead of the configured output (`T`)")
+	f.StringVar(&r.date, "date", "", "score the day `YYYY-MM-DD` of the features table (default the whole table)")
+	f.StringVar(&r.input, "input", "", "score a .parquet, .arrow or .csv file `F`, or a glob, that the daemon reads")
+	f.StringVar(&r.upload, "upload", "", "score a .parquet, .arrow or .csv file `F` that is sent to the daemon")
+	f.Int64Var(&r.version, "version", 0, "`VERSION` to score with (default the Champion)")
+	f.StringVar(&r.table, "output-table", "", "table `T` (catalog.schema.table) instead of the configured output")
 	f.IntVar(&r.rows, "rows", 0, "show the first `N` rows that were written")
 	f.VarP(&format, "output", "o", "output format")
 	cmd.MarkFlagsMutuallyExclusive("date", "input", "upload")
