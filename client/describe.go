@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -147,7 +146,9 @@ func reasonHint(reason lifecyclev1.ErrorReason) string {
 	}
 }
 
-// IsCancelled reports whether err says that the caller gave up: its context was cancelled.
+// IsCancelled reports whether err says that the caller gave up: its own context was cancelled. A batch that someone
+// cancelled is another matter.
 func IsCancelled(err error) bool {
-	return errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled
+	d := Describe(err)
+	return d.Code == codes.Canceled && d.Reason != lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED
 }
