@@ -1,0 +1,176 @@
+package duckdb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/treeline-ml/treeline/warehouse"
+	"github.com/treeline-ml/treeline/warehouse/file"
+)
+
+// dayStream passes on the rows of one UTC day. It works on Arrow rather than in SQL, so that .arrow files, which DuckDB
+// cannot read, and CSV types, which it would guess differently, select the same rows as Parquet.
+type dayStream struct {
+	in     warehouse.RecordStream
+	column int // of the date in the records of in
+	day    time.Time
+	schema *arrow.Schema // without the date when it was not asked for
+}
+
+func openDay(ctx context.Context, path string, o file.Options, column, date string) (*dayStream, error) {
+	day, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return nil, fmt.Errorf("date %q is not YYYY-MM-DD: %w", date, warehouse.ErrColumn)
+	}
+	wanted := len(o.Columns)
+	if !slices.Contains(o.Columns, column) {
+		o.Columns = append(slices.Clone(o.Columns), column)
+		if o.Hint != nil && !o.Hint.HasField(column) {
+			o.Hint = arrow.NewSchema(append(slices.Clone(o.Hint.Fields()), arrow.Field{Name: column, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
+		}
+	}
+	in, err := file.Open(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	fields := in.Schema().Fields()
+	return &dayStream{
+		in: in, day: day, column: slices.Index(o.Columns, column),
+		schema: arrow.NewSchema(fields[:min(wanted, len(fields))], nil),
+	}, nil
+}
+
+func (d *dayStream) Schema() *arrow.Schema { return d.schema }
+func (d *dayStream) Close() error          { return d.in.Close() }
+
+func (d *dayStream) Next(ctx context.Context) (arrow.Record, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		rec, err := d.in.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out, err := d.filter(rec)
+		rec.Release()
+		if out != nil || err != nil {
+			return out, err
+		}
+	}
+}
+
+// filter returns nil when no row is of the day.
+func (d *dayStream) filter(rec arrow.Record) (arrow.Record, error) {
+	match, err := dayMatcher(rec.Column(d.column), d.day)
+	if err != nil {
+		return nil, err
+	}
+	asked := array.NewRecord(d.schema, rec.Columns()[:d.schema.NumFields()], rec.NumRows())
+	defer asked.Release()
+	var runs []arrow.Record
+	defer func() {
+		for _, r := range runs {
+			r.Release()
+		}
+	}()
+	n := int(rec.NumRows())
+	for from := 0; from < n; {
+		if !match(from) {
+			from++
+			continue
+		}
+		to := from + 1
+		for to < n && match(to) {
+			to++
+		}
+		runs = append(runs, asked.NewSlice(int64(from), int64(to)))
+		from = to
+	}
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	return concatenate(runs)
+}
+
+func concatenate(runs []arrow.Record) (arrow.Record, error) {
+	if len(runs) == 1 {
+		runs[0].Retain()
+		return runs[0], nil
+	}
+	cols := make([]arrow.Array, runs[0].NumCols())
+	defer func() {
+		for _, c := range cols {
+			if c != nil {
+				c.Release()
+			}
+		}
+	}()
+	var rows int64
+	for _, r := range runs {
+		rows += r.NumRows()
+	}
+	parts := make([]arrow.Array, len(runs))
+	for i := range cols {
+		for j, r := range runs {
+			parts[j] = r.Column(i)
+		}
+		var err error
+		if cols[i], err = array.Concatenate(parts, memory.DefaultAllocator); err != nil {
+			return nil, fmt.Errorf("duckdb: joining the selected rows of column %q: %w", runs[0].ColumnName(i), err)
+		}
+	}
+	return array.NewRecord(runs[0].Schema(), cols, rows), nil
+}
+
+func isDay(dt arrow.DataType) bool {
+	switch dt.ID() {
+	case arrow.DATE32, arrow.DATE64, arrow.TIMESTAMP, arrow.STRING, arrow.LARGE_STRING:
+		return true
+	}
+	return false
+}
+
+// dayMatcher tells which rows are of the day. Timestamps without a zone are taken as UTC; strings match by their first ten
+// characters.
+func dayMatcher(a arrow.Array, day time.Time) (func(int) bool, error) {
+	days := day.Unix() / 86400
+	text := day.Format(time.DateOnly)
+	var match func(int) bool
+	switch a := a.(type) {
+	case *array.Date32:
+		match = func(i int) bool { return int64(a.Value(i)) == days }
+	case *array.Date64:
+		match = func(i int) bool { return floorDiv(int64(a.Value(i)), 86400_000) == days }
+	case *array.Timestamp:
+		unit := 86400 * int64(time.Second/a.DataType().(*arrow.TimestampType).Unit.Multiplier())
+		match = func(i int) bool { return floorDiv(int64(a.Value(i)), unit) == days }
+	case *array.String:
+		match = func(i int) bool { return startsWithDay(a.Value(i), text) }
+	case *array.LargeString:
+		match = func(i int) bool { return startsWithDay(a.Value(i), text) }
+	default:
+		return nil, fmt.Errorf("date column has type %s, want a date, timestamp or string: %w", a.DataType(), warehouse.ErrColumn)
+	}
+	return func(i int) bool { return a.IsValid(i) && match(i) }, nil
+}
+
+func startsWithDay(s, day string) bool {
+	rest, ok := strings.CutPrefix(s, day)
+	return ok && (rest == "" || rest[0] == ' ' || rest[0] == 'T')
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
