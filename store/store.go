@@ -100,8 +100,8 @@ type Reader interface {
 	// ErrModelNotFound, ErrVersionNotFound or ErrNoEvidence.
 	Evidence(model string, version int64) (Evidence, error)
 
-	// Outbox lists undelivered rows, oldest first.
-	Outbox(limit int) ([]OutboxRow, error)
+	// Outbox lists undelivered rows of a kind, oldest first.
+	Outbox(kind string, limit int) ([]OutboxRow, error)
 	// OutboxAll lists all rows, delivered ones included, oldest first.
 	OutboxAll() ([]OutboxRow, error)
 

@@ -19,9 +19,9 @@ func (r *reader) outbox(where string, args ...any) ([]store.OutboxRow, error) {
 	return out, err
 }
 
-// Outbox lists undelivered rows, oldest first.
-func (r *reader) Outbox(limit int) ([]store.OutboxRow, error) {
-	return r.outbox(`WHERE delivered_at = '' ORDER BY id LIMIT ?`, limit)
+// Outbox lists undelivered rows of a kind, oldest first.
+func (r *reader) Outbox(kind string, limit int) ([]store.OutboxRow, error) {
+	return r.outbox(`WHERE delivered_at = '' AND kind = ? ORDER BY id LIMIT ?`, kind, limit)
 }
 
 // OutboxAll lists all rows, oldest first.

@@ -405,7 +405,12 @@ func testOutbox(t *testing.T, open Open) {
 	})
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error { return tx.Delivered([]int64{99}, t0) }), store.ErrConflict)
 	view(t, s, func(r store.Reader) error {
-		got, err := r.Outbox(2)
+		other, err := r.Outbox("other", 2)
+		same(t, other, []store.OutboxRow(nil))
+		if err != nil {
+			return err
+		}
+		got, err := r.Outbox("k", 2)
 		same(t, got, []store.OutboxRow{
 			{ID: ids[2], Kind: "k", Key: 2, Payload: []byte{2}, CreatedAt: t0, Attempts: 1, LastError: "no route"},
 			{ID: ids[3], Kind: "k", Key: 3, Payload: []byte{3}, CreatedAt: t0},
