@@ -1,0 +1,36 @@
+"""Trains the golden models with old libraries: LightGBM 3.3.5 and XGBoost 1.7.6 (make golden).
+
+With LightGBM 2.2.3 first on the path (pip install --no-deps --target DIR lightgbm==2.2.3; PYTHONPATH=DIR) it writes the
+models of version v2 instead.
+"""
+
+import sys
+import warnings
+
+import lightgbm as lgb
+
+import models
+
+
+def main(only):
+    warnings.filterwarnings("ignore")
+
+    def chosen(names):
+        return [n for n in names if not only or n in only]
+
+    if lgb.__version__.startswith("2."):
+        models.LGB_BASE.pop("deterministic")
+        models.run(chosen(models.LGB_V2), lambda n: models.lgb_case(lgb, n, lgb.__version__))
+        return
+    import xgboost as xgb
+
+    models.run(chosen(models.LGB_LEGACY), lambda n: models.lgb_case(lgb, n, lgb.__version__))
+    models.run(chosen(models.XGB_LEGACY), lambda n: models.xgb_case(xgb, n, xgb.__version__, binary=True))
+    if not only:
+        models.lgb_linear(lgb, lgb.__version__)
+        models.xgb_refused(xgb, "gblinear", xgb.__version__, "gblinear", "dense", "",
+                           dict(booster="gblinear", tree_method="auto"), binary=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

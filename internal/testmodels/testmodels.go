@@ -1,0 +1,98 @@
+// Package testmodels gives tests the golden corpus: models that real libraries trained and saved, each with rows and
+// with the margins and predictions that the library itself computed from the saved file.
+//
+//	corpus/<library>-<version>/<case>/{model.txt|model.json|model.ubj|model.bin, rows.parquet, case.json}
+//
+// generate.py and generate_legacy.py (make golden) write it. Rows hold ordinary values, and values on thresholds and one
+// unit in the last place beside them, NaN, -0, denormals, infinities where the library takes them, and categories that
+// are unseen, negative, fractional and huge. Some cases are models that must be refused; they have no rows.
+//
+// Functions are safe for concurrent use. What they return is the caller's.
+package testmodels
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+)
+
+// Case is one trained model.
+type Case struct {
+	Name    string   // "lightgbm-4.7.0/binary"
+	Dir     string   // absolute
+	Library string   // "lightgbm", "xgboost"
+	Version string   // of the library
+	Models  []string // absolute paths of the files, all of the same model
+
+	Objective string    // as the file states it; empty for a custom one of LightGBM
+	Features  []Feature // in model order
+	Raw, Pred []string  // names of the score columns
+	Refused   string    // what must be named as not supported; empty for a model that is scored
+}
+
+// Feature is one model input.
+type Feature struct {
+	Name string
+	// Kind is the type in training: f64, f32, i64, bool, code (a number that is a category), cat (named categories).
+	Kind string
+}
+
+// RowsPath returns the path of the Parquet file with rows and scores.
+func (c *Case) RowsPath() string { return filepath.Join(c.Dir, "rows.parquet") }
+
+// Float32 reports whether the library's scores are float32.
+func (c *Case) Float32() bool { return c.Library == "xgboost" }
+
+// Cases returns the corpus in a fixed order. It fails when the corpus is not there.
+func Cases() ([]Case, error) {
+	_, self, _, ok := runtime.Caller(0)
+	if !ok {
+		return nil, errors.New("testmodels: no source path: tests must not be built with -trimpath")
+	}
+	root := filepath.Join(filepath.Dir(self), "corpus")
+	found, err := filepath.Glob(filepath.Join(root, "*", "*", "case.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("testmodels: no cases in %s: run `make golden`", root)
+	}
+	sort.Strings(found)
+	cases := make([]Case, 0, len(found))
+	for _, path := range found {
+		c, err := read(root, path)
+		if err != nil {
+			return nil, fmt.Errorf("testmodels: %s: %w", path, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+func read(root, path string) (Case, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Case{}, err
+	}
+	var c Case
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Case{}, err
+	}
+	c.Dir = filepath.Dir(path)
+	name, err := filepath.Rel(root, c.Dir)
+	if err != nil {
+		return Case{}, err
+	}
+	c.Name = filepath.ToSlash(name)
+	for i, m := range c.Models {
+		c.Models[i] = filepath.Join(c.Dir, m)
+	}
+	if len(c.Models) == 0 || c.Refused == "" && (len(c.Features) == 0 || len(c.Raw) == 0 || len(c.Pred) == 0) {
+		return Case{}, errors.New("case.json is incomplete")
+	}
+	return c, nil
+}
