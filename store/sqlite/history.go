@@ -85,6 +85,6 @@ func (r *reader) Evidence(model string, version int64) (store.Evidence, error) {
 // PutEvidence adds evidence.
 func (t *tx) PutEvidence(e store.Evidence) error {
 	_, err := t.exec(`INSERT INTO evidence (model, version, outcome, digest, report, at, actor)
-VALUES (?, ?, ?, ?, ?, ?, ?)`, e.Model, e.Version, e.Outcome, e.Digest, e.Report, at(e.At), e.Actor)
+VALUES (?, ?, ?, ?, ?, ?, ?)`, e.Model, e.Version, e.Outcome, e.Digest, blob(e.Report), at(e.At), e.Actor)
 	return err
 }

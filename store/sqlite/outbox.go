@@ -33,7 +33,7 @@ func (t *tx) Enqueue(o store.OutboxRow) (int64, error) {
 	err := t.one(fmt.Errorf("outbox row %s %d has no id: %w", o.Kind, o.Key, store.ErrConflict),
 		func(row scanner) error { return row.Scan(&id) },
 		`INSERT INTO outbox (kind, key, payload, created_at) VALUES (?, ?, ?, ?) RETURNING id`,
-		o.Kind, o.Key, o.Payload, at(o.CreatedAt))
+		o.Kind, o.Key, blob(o.Payload), at(o.CreatedAt))
 	return id, err
 }
 

@@ -94,3 +94,11 @@ func (d document) Scan(src any) error {
 	}
 	return nil
 }
+
+// blob keeps an empty value from becoming NULL, which is what the driver makes of nil.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
