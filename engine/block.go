@@ -12,9 +12,6 @@ type Block struct {
 	margin []float64
 }
 
-// Refusal is a value that the training library refuses (an infinity, or one that its input type turns into one).
-type Refusal struct{ Row, Feature int }
-
 // NewBlock returns an empty Block for p.
 func (p *Program) NewBlock() *Block {
 	return &Block{p: p, cols: make([]Column, p.Features()), bound: make([]bool, p.Features())}
@@ -55,8 +52,3 @@ func (b *Block) SetBaseMargin(c []float64) error {
 	b.margin = c
 	return nil
 }
-
-// Refusals appends to dst the bound values that the training library would refuse, in row order within a feature, at
-// most limit of them in all (limit <= 0: no limit). Unlike Score it reads every bound column whose feature refuses
-// infinities, as the library does.
-func (b *Block) Refusals(dst []Refusal, limit int) []Refusal { return dst }

@@ -2,57 +2,109 @@ package engine
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// Options change how a model is compiled. The zero value scores all trees.
-type Options struct {
-	// Iterations is the number of boosting rounds to score; 0 means all.
-	Iterations int
-	// Missing is a value read as missing as well as NaN (XGBoost's `missing`), compared in the model's input type.
-	// nil means none.
-	Missing *float64
+// Program is a compiled model. It is immutable and serves any number of goroutines at a time.
+type Program struct {
+	features []forest.Feature
+	used     []bool // by feature
+	reads    []int  // the used features
+	outputs  int
+	width    int
+	single   bool // accumulators are float32
+	link     forest.Link
+	reading  reading
+	machine  evaluator
+	explain  Explanation
 }
 
-// Program is a compiled model: immutable, safe for any number of goroutines.
-type Program struct{ m *forest.Model }
+// evaluator is a machine with either type of accumulator.
+type evaluator interface {
+	score(dst []float64, b *Block, from, to int)
+	rows() int // that are worth a goroutine's turn
+}
 
-// Explanation says which kernel evaluates which trees and why.
-type Explanation struct{ text string }
+// Build names the engine and its kernel tier, for lineage: two programs with the same build and model give the same
+// bits at the same speed.
+func Build() string { return "treeline-engine/1 portable" }
 
-// String is one line.
-func (e Explanation) String() string { return e.text }
+// Features returns the number of model features: the columns that a Block has places for.
+func (p *Program) Features() int { return len(p.features) }
 
-// Compile validates m and compiles it. The error is ErrModel.
-func Compile(m *forest.Model, o Options) (*Program, error) { return &Program{m: m}, nil }
-
-// Features returns the number of model features.
-func (p *Program) Features() int { return len(p.m.Features) }
-
-// Uses reports whether some split reads the feature.
-func (p *Program) Uses(feature int) bool { return true }
+// Uses reports whether some split reads the feature. Score needs no column for the others and does not look at theirs.
+func (p *Program) Uses(feature int) bool {
+	return feature >= 0 && feature < len(p.used) && p.used[feature]
+}
 
 // Outputs returns the number of margins per row.
-func (p *Program) Outputs() int { return p.m.Outputs }
+func (p *Program) Outputs() int { return p.outputs }
 
 // Width returns the number of prediction columns per row.
-func (p *Program) Width() int { return p.m.Link.Width(p.m.Outputs) }
+func (p *Program) Width() int { return p.width }
 
-// Float32 reports whether margins and predictions are float32 values.
-func (p *Program) Float32() bool { return p.m.Arithmetic.Sum == forest.Float32 }
+// Float32 reports whether margins and predictions are float32 values (held in float64s).
+func (p *Program) Float32() bool { return p.single }
 
-// Score writes Outputs() margins per row of b into dst, row-major.
-func (p *Program) Score(dst []float64, b *Block) error { return fmt.Errorf("%w", ErrModel) }
+// Score writes Outputs() margins per row of b into dst, row-major: dst[r*Outputs()+k]. It runs on the calling goroutine
+// and does not allocate once the program has served as many calls at a time before.
+//
+// It returns ErrShape if b belongs to another program, if dst has fewer than Rows()*Outputs() values, or if a used
+// feature has no column; dst is untouched then. Summation follows the training library, so a row's margins do not
+// depend on the other rows, the block's size, or how a caller splits rows over goroutines.
+func (p *Program) Score(dst []float64, b *Block) error {
+	if err := p.check(dst, b); err != nil {
+		return err
+	}
+	p.machine.score(dst, b, 0, b.rows)
+	return nil
+}
 
-// ScoreParallel is Score with the rows split over threads goroutines.
-func (p *Program) ScoreParallel(dst []float64, b *Block, threads int) error { return p.Score(dst, b) }
+// ScoreParallel is Score on up to threads goroutines, the calling one included; it returns when all are done. Rows are
+// handed out in pieces, so the bits are those of Score.
+func (p *Program) ScoreParallel(dst []float64, b *Block, threads int) error {
+	if err := p.check(dst, b); err != nil {
+		return err
+	}
+	piece := p.machine.rows()
+	threads = min(threads, (b.rows+piece-1)/piece)
+	if threads <= 1 {
+		p.machine.score(dst, b, 0, b.rows)
+		return nil
+	}
+	var next atomic.Int64
+	work := func() {
+		for {
+			from := int(next.Add(int64(piece))) - piece
+			if from >= b.rows {
+				return
+			}
+			p.machine.score(dst, b, from, min(from+piece, b.rows))
+		}
+	}
+	var group sync.WaitGroup
+	for range threads - 1 {
+		group.Go(work)
+	}
+	work()
+	group.Wait()
+	return nil
+}
 
-// Predict applies the link.
-func (p *Program) Predict(dst, margins []float64) error { return fmt.Errorf("%w", ErrModel) }
-
-// Explain says how the program scores.
-func (p *Program) Explain() Explanation { return Explanation{} }
-
-// Build names the engine and the kernel tier.
-func Build() string { return "treeline-engine/1 portable" }
+func (p *Program) check(dst []float64, b *Block) error {
+	if b.p != p {
+		return fmt.Errorf("the block was made by another program: %w", ErrShape)
+	}
+	if n := b.rows * p.outputs; len(dst) < n {
+		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), n, ErrShape)
+	}
+	for _, f := range p.reads {
+		if !b.bound[f] && b.rows > 0 {
+			return fmt.Errorf("feature %d (%q) has no column: %w", f, p.features[f].Name, ErrShape)
+		}
+	}
+	return nil
+}

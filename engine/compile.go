@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/treeline-ml/treeline/forest"
+)
+
+// Options change how a model is compiled. The zero value scores all trees and takes only NaN and null as missing.
+type Options struct {
+	// Iterations is the number of boosting rounds to score, at most the model's; 0 means all.
+	Iterations int
+	// Missing is a value read as missing as well as NaN (XGBoost's `missing`), compared in the model's input type.
+	// nil means none.
+	Missing *float64
+}
+
+// Compile validates m and compiles it. The error is ErrModel; a broken model's also is the *forest.Error. The program
+// keeps m's feature names but nothing else of m.
+func Compile(m *forest.Model, o Options) (*Program, error) { return compile(m, o, anyKernel) }
+
+// kernelChoice restricts the kernels, for tests.
+type kernelChoice uint8
+
+const (
+	anyKernel kernelChoice = iota
+	masksOnly
+	walksOnly
+)
+
+func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	trees, link, err := rounds(m, o.Iterations)
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{
+		features: m.Features,
+		used:     make([]bool, len(m.Features)),
+		outputs:  m.Outputs,
+		width:    link.Width(m.Outputs),
+		single:   m.Arithmetic.Sum == forest.Float32,
+		link:     link,
+	}
+	p.reading.single = m.Arithmetic.Input == forest.Float32
+	if o.Missing != nil && !math.IsNaN(*o.Missing) {
+		p.reading.hasMissing, p.reading.missing = true, *o.Missing
+		if p.reading.single {
+			p.reading.missing = float64(float32(*o.Missing))
+		}
+	}
+	entries := 0
+	for i := range trees {
+		entries += 2*len(trees[i].Nodes) + 1
+		for j := range trees[i].Nodes {
+			p.used[trees[i].Nodes[j].Feature] = true
+		}
+	}
+	if entries > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d nodes and leaves, at most %d are supported", ErrModel, entries, math.MaxInt32)
+	}
+	for f, used := range p.used {
+		if used {
+			p.reads = append(p.reads, f)
+		}
+	}
+	a := arithmetic{reading: p.reading, flush: m.Arithmetic.FlushZero, cast: m.Arithmetic.CategoryCast}
+	if p.single {
+		p.machine, p.explain = newMachine[float32](m, trees, a, c)
+	} else {
+		p.machine, p.explain = newMachine[float64](m, trees, a, c)
+	}
+	return p, nil
+}
+
+// rounds returns the trees of the first n boosting rounds and the link for that many.
+func rounds(m *forest.Model, n int) ([]forest.Tree, forest.Link, error) {
+	link := m.Link
+	switch {
+	case n == 0:
+		return m.Trees, link, nil
+	case n < 0 || n > m.Iterations:
+		return nil, link, fmt.Errorf("%w: %d iterations asked for, the model has %d", ErrModel, n, m.Iterations)
+	case len(m.Trees)%m.Iterations != 0:
+		return nil, link, fmt.Errorf("%w: %d trees do not divide into %d iterations", ErrModel, len(m.Trees), m.Iterations)
+	}
+	if link.Divisor == float64(m.Iterations) {
+		link.Divisor = float64(n) // LightGBM's average_output divides by the rounds that were used
+	}
+	return m.Trees[:len(m.Trees)/m.Iterations*n], link, nil
+}
+
+// leafTable holds all leaf values in the accumulator's type, tree after tree, each tree's from left to right.
+type leafTable[F float] struct {
+	values  []F
+	offsets []int   // by tree
+	numbers [][]int // by tree and leaf: its place among the tree's
+}
+
+func newLeafTable[F float](trees []forest.Tree, outputs int) *leafTable[F] {
+	l := &leafTable[F]{}
+	total := maxBitLeaves
+	for i := range trees {
+		total += len(trees[i].Leaves)
+	}
+	l.values = make([]F, total)
+	at := 0
+	for i := range trees {
+		t := &trees[i]
+		number := leafNumbers(t)
+		size := 1
+		if t.Vector {
+			size = outputs
+		}
+		for leaf, place := range number {
+			for k := range size {
+				l.values[at+place*size+k] = F(t.Leaves[leaf*size+k])
+			}
+		}
+		l.offsets = append(l.offsets, at)
+		l.numbers = append(l.numbers, number)
+		at += len(t.Leaves)
+	}
+	return l
+}
+
+func (l *leafTable[F]) slice(from, to int) *leafTable[F] {
+	return &leafTable[F]{values: l.values, offsets: l.offsets[from:to], numbers: l.numbers[from:to]}
+}

@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/treeline-ml/treeline/forest"
+)
+
+// Explanation says which kernel evaluates which trees, and why.
+type Explanation struct {
+	Groups  []GroupExplanation // in tree order
+	FewRows int                // blocks (and rests of blocks) of up to this many rows walk all trees instead
+}
+
+// GroupExplanation is about a run of consecutive trees.
+type GroupExplanation struct {
+	Trees  int
+	Kernel string // "masks" or "walk"
+	Why    string
+}
+
+// String is one line.
+func (e Explanation) String() string {
+	if len(e.Groups) == 0 {
+		return "no trees"
+	}
+	var parts []string
+	for _, g := range e.Groups {
+		parts = append(parts, fmt.Sprintf("%d trees by %s (%s)", g.Trees, g.Kernel, g.Why))
+	}
+	s := strings.Join(parts, "; ")
+	if e.FewRows > 0 {
+		s += fmt.Sprintf("; up to %d rows at a time by walk", e.FewRows)
+	}
+	return s
+}
+
+// Explain says which kernel evaluates which trees, and why.
+func (p *Program) Explain() Explanation { return p.explain }
+
+// The cost model, in nanoseconds on the reference machine of docs/design/0002-portable-tier.md. Only ratios matter.
+const (
+	costBitTree  = 50.0 // per tree and 64 rows
+	costBitNode  = 2.5  // per node and 64 rows
+	costMask     = 1.3  // per distinct split and 64 rows
+	costUnion    = 0.5  // per slot of a category set and 64 rows
+	costRank     = 3.0  // per value
+	costKey      = 1.5  // per value
+	costWalkTree = 3.0  // per tree and row
+	costWalkStep = 1.0  // per step and row
+	mixedFactor  = 3.0  // for trees with category sets
+)
+
+// maxMasks bounds the words of a mask plan: beyond, they leave the second-level cache.
+const maxMasks = 1 << 16
+
+func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, c kernelChoice) (*machine[F], Explanation) {
+	x := &machine[F]{arithmetic: a, outputs: m.Outputs, scale: F(m.Scale), chunk: maxChunk, free: make(chan *scratch[F], idleScratch)}
+	for _, v := range m.Base {
+		x.base = append(x.base, F(v))
+	}
+	for _, v := range m.Bias {
+		x.bias = append(x.bias, F(v))
+	}
+	if m.Arithmetic.Average {
+		x.counts = treeCounts[F](trees, m.Outputs)
+	}
+	l := newLeafTable[F](trees, m.Outputs)
+	for from := 0; from < len(trees); {
+		n, g := nextGroup(m, trees[from:], l.slice(from, len(trees)), c)
+		x.groups = append(x.groups, g)
+		from += n
+	}
+	x.size(m, trees, l, c)
+	e := Explanation{FewRows: x.few}
+	for _, g := range x.groups {
+		kernel := "walk"
+		if g.bits != nil {
+			kernel = "masks"
+		}
+		e.Groups = append(e.Groups, GroupExplanation{Trees: g.trees, Kernel: kernel, Why: g.why})
+	}
+	return x, e
+}
