@@ -67,7 +67,7 @@ func (c *Client) UploadBatch(
 		head := &scoringv1.UploadBatchStart{
 			Model: start.GetModel(), FileName: start.GetFileName(), OutputTable: start.GetOutputTable(),
 		}
-		if head.FileName == "" {
+		if head.GetFileName() == "" {
 			head.FileName = filepath.Base(path)
 		}
 		stream, err := c.Batches.UploadBatch(ctx)

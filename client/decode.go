@@ -18,7 +18,7 @@ func DecodeRecords(mem memory.Allocator, stream []byte) (*arrow.Schema, []arrow.
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the daemon's arrow stream: %w", err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it only holds memory
 	var records []arrow.Record
 	for {
 		rec, err := r.Next()

@@ -76,7 +76,7 @@ func (s *batchService) follow(
 ) (scoring.Event, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(s.drain.ended, func() { cancel(errDraining) })()
+	defer context.AfterFunc(s.drain.ended, func() { cancel(errDraining) })() //nolint:contextcheck // a signal beside ctx
 	for {
 		e, err := w.Next(ctx)
 		if errors.Is(err, io.EOF) {

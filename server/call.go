@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -105,7 +106,8 @@ func (c *calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 // serverStream is a stream whose context knows its call and whose errors are told from those of handlers.
 type serverStream struct {
 	grpc.ServerStream
-	ctx context.Context
+
+	ctx context.Context //nolint:containedctx // grpc asks a stream for its context
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }
@@ -157,7 +159,7 @@ func (c *calls) run(ctx context.Context, cl *call, f func() error) error {
 	return out
 }
 
-// panicError is a panic of a handler. It is in no table, so its caller sees an Internal error.
+// panicError is a panic of a handler. It wraps nothing, whatever the value, so its caller sees an Internal error.
 type panicError struct {
 	value any
 	stack []byte
@@ -202,7 +204,7 @@ func (c *calls) log(ctx context.Context, cl *call, cause, out error) {
 		if reason := reasonOf(out); reason != "" {
 			attrs = append(attrs, slog.String("reason", reason))
 		}
-		if p, ok := cause.(*panicError); ok {
+		if p, ok := errors.AsType[*panicError](cause); ok {
 			attrs = append(attrs, slog.String("stack", string(p.stack)))
 		}
 	}

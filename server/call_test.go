@@ -28,6 +28,7 @@ import (
 // probe is a gate and audit service that tells what reached it.
 type probe struct {
 	refusals
+
 	validate func(ctx context.Context, r gate.Request) (gate.Report, error)
 }
 

@@ -221,23 +221,23 @@ func (r refusals) History(context.Context, string) ([]promotion.Period, error) {
 type versionRefusals struct{ err error }
 
 func (r versionRefusals) Register(context.Context, version.RegisterRequest) (version.Version, bool, error) {
-	return version.Version{}, false, refusals{r.err}.cause()
+	return version.Version{}, false, refusals(r).cause()
 }
 
 func (r versionRefusals) Versions(context.Context, string) ([]version.Version, error) {
-	return nil, refusals{r.err}.cause()
+	return nil, refusals(r).cause()
 }
 
 func (r versionRefusals) Models(context.Context) ([]version.Model, error) {
-	return nil, refusals{r.err}.cause()
+	return nil, refusals(r).cause()
 }
 
 type auditRefusals struct{ err error }
 
 func (r auditRefusals) List(context.Context, audit.Filter) ([]audit.Entry, string, error) {
-	return nil, "", refusals{r.err}.cause()
+	return nil, "", refusals(r).cause()
 }
 
 func (r auditRefusals) Verify(context.Context) (audit.Result, error) {
-	return audit.Result{}, refusals{r.err}.cause()
+	return audit.Result{}, refusals(r).cause()
 }

@@ -23,6 +23,7 @@ import (
 // recorder is a version service that keeps the requests it gets.
 type recorder struct {
 	versionRefusals
+
 	got chan version.RegisterRequest
 }
 
@@ -97,7 +98,7 @@ func start(name string) *lifecyclev1.RegisterRequest {
 	return &lifecyclev1.RegisterRequest{Message: &lifecyclev1.RegisterRequest_Start{Start: &lifecyclev1.RegisterStart{ModelName: name}}}
 }
 
-func file(name string, role lifecyclev1.FileRole) *lifecyclev1.RegisterRequest {
+func registerFile(name string, role lifecyclev1.FileRole) *lifecyclev1.RegisterRequest {
 	return &lifecyclev1.RegisterRequest{Message: &lifecyclev1.RegisterRequest_File{File: &lifecyclev1.RegisterFile{Name: name, Role: role}}}
 }
 
@@ -122,28 +123,28 @@ func TestRegisterRefusesAndLeavesNothing(t *testing.T) {
 	}{
 		{"nothing", nil, codes.InvalidArgument},
 		{"empty message", []*lifecyclev1.RegisterRequest{{}}, codes.InvalidArgument},
-		{"file before start", []*lifecyclev1.RegisterRequest{file("m", model)}, codes.InvalidArgument},
+		{"file before start", []*lifecyclev1.RegisterRequest{registerFile("m", model)}, codes.InvalidArgument},
 		{"chunk before start", []*lifecyclev1.RegisterRequest{chunk("x")}, codes.InvalidArgument},
 		{"chunk before file", []*lifecyclev1.RegisterRequest{start("churn"), chunk("x")}, codes.InvalidArgument},
 		{"second start", []*lifecyclev1.RegisterRequest{start("churn"), start("churn")}, codes.InvalidArgument},
 		{"empty message later", []*lifecyclev1.RegisterRequest{start("churn"), {}}, codes.InvalidArgument},
 		{"no files", []*lifecyclev1.RegisterRequest{start("churn")}, codes.InvalidArgument},
-		{"no model file", []*lifecyclev1.RegisterRequest{start("churn"), file("m", other), chunk("x")}, codes.InvalidArgument},
-		{"two models", []*lifecyclev1.RegisterRequest{start("churn"), file("a", model), chunk("x"), file("b", model)}, codes.InvalidArgument},
-		{"two goldens", []*lifecyclev1.RegisterRequest{start("churn"), file("a", golden), file("b", golden)}, codes.InvalidArgument},
-		{"same name twice", []*lifecyclev1.RegisterRequest{start("churn"), file("a", model), file("a", other)}, codes.InvalidArgument},
-		{"no role", []*lifecyclev1.RegisterRequest{start("churn"), file("a", 0)}, codes.InvalidArgument},
-		{"unknown role", []*lifecyclev1.RegisterRequest{start("churn"), file("a", 77)}, codes.InvalidArgument},
+		{"no model file", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("m", other), chunk("x")}, codes.InvalidArgument},
+		{"two models", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a", model), chunk("x"), registerFile("b", model)}, codes.InvalidArgument},
+		{"two goldens", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a", golden), registerFile("b", golden)}, codes.InvalidArgument},
+		{"same name twice", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a", model), registerFile("a", other)}, codes.InvalidArgument},
+		{"no role", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a", 0)}, codes.InvalidArgument},
+		{"unknown role", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a", 77)}, codes.InvalidArgument},
 		{"no model name", []*lifecyclev1.RegisterRequest{start("")}, codes.InvalidArgument},
 		{"bad time", []*lifecyclev1.RegisterRequest{bad}, codes.InvalidArgument},
-		{"parent directory", []*lifecyclev1.RegisterRequest{start("churn"), file("../evil", model)}, codes.InvalidArgument},
-		{"parent in the middle", []*lifecyclev1.RegisterRequest{start("churn"), file("a/../../evil", model)}, codes.InvalidArgument},
-		{"absolute", []*lifecyclev1.RegisterRequest{start("churn"), file("/etc/evil", model)}, codes.InvalidArgument},
-		{"backslash", []*lifecyclev1.RegisterRequest{start("churn"), file(`..\evil`, model)}, codes.InvalidArgument},
-		{"dot", []*lifecyclev1.RegisterRequest{start("churn"), file(".", model)}, codes.InvalidArgument},
-		{"empty name", []*lifecyclev1.RegisterRequest{start("churn"), file("", model)}, codes.InvalidArgument},
-		{"NUL", []*lifecyclev1.RegisterRequest{start("churn"), file("a\x00b", model)}, codes.InvalidArgument},
-		{"too many bytes", []*lifecyclev1.RegisterRequest{start("churn"), file("m", model), chunk(strings.Repeat("x", 1025))}, codes.ResourceExhausted},
+		{"parent directory", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("../evil", model)}, codes.InvalidArgument},
+		{"parent in the middle", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a/../../evil", model)}, codes.InvalidArgument},
+		{"absolute", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("/etc/evil", model)}, codes.InvalidArgument},
+		{"backslash", []*lifecyclev1.RegisterRequest{start("churn"), registerFile(`..\evil`, model)}, codes.InvalidArgument},
+		{"dot", []*lifecyclev1.RegisterRequest{start("churn"), registerFile(".", model)}, codes.InvalidArgument},
+		{"empty name", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("", model)}, codes.InvalidArgument},
+		{"NUL", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("a\x00b", model)}, codes.InvalidArgument},
+		{"too many bytes", []*lifecyclev1.RegisterRequest{start("churn"), registerFile("m", model), chunk(strings.Repeat("x", 1025))}, codes.ResourceExhausted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stream, err := f.client.Registry.Register(t.Context())
@@ -179,7 +180,7 @@ func TestRegisterCancelledLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []*lifecyclev1.RegisterRequest{
-		start("churn"), file("m", lifecyclev1.FileRole_FILE_ROLE_MODEL), chunk("half a tree"),
+		start("churn"), registerFile("m", lifecyclev1.FileRole_FILE_ROLE_MODEL), chunk("half a tree"),
 	} {
 		if err := stream.Send(m); err != nil {
 			t.Fatal(err)

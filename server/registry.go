@@ -93,7 +93,7 @@ func (in *registering) start(stream lifecyclev1.RegistryService_RegisterServer) 
 	c.tags("start.tags", r.GetTags())
 	c.actor("start.actor", r.GetActor())
 	if t := r.GetTrainedAt(); t != nil && t.CheckValid() != nil {
-		c.fail("start.trained_at", "is no valid time")
+		c.failf("start.trained_at", "is no valid time")
 	}
 	return r, c.err()
 }
@@ -143,26 +143,26 @@ func (in *registering) begin(f *lifecyclev1.RegisterFile) error {
 	c.line("file.name", name, maxPathBytes)
 	switch {
 	case name == "":
-		c.fail("file.name", "is empty")
+		c.failf("file.name", "is empty")
 	case in.names[name]:
-		c.fail("file.name", "%q was sent before", clip(name))
+		c.failf("file.name", "%q was sent before", clip(name))
 	case len(in.names) == maxRegisterFiles:
-		c.fail("file", "is one too many: a version has at most %d files", maxRegisterFiles)
+		c.failf("file", "is one too many: a version has at most %d files", maxRegisterFiles)
 	}
 	switch f.GetRole() {
 	case lifecyclev1.FileRole_FILE_ROLE_MODEL:
 		if in.model != "" {
-			c.fail("file.role", "FILE_ROLE_MODEL was given to %q before; a version has one model file", clip(in.model))
+			c.failf("file.role", "FILE_ROLE_MODEL was given to %q before; a version has one model file", clip(in.model))
 		}
 		in.model = name
 	case lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS:
 		if in.golden != "" {
-			c.fail("file.role", "FILE_ROLE_GOLDEN_ROWS was given to %q before", clip(in.golden))
+			c.failf("file.role", "FILE_ROLE_GOLDEN_ROWS was given to %q before", clip(in.golden))
 		}
 		in.golden = name
 	case lifecyclev1.FileRole_FILE_ROLE_OTHER:
 	default:
-		c.fail("file.role", "is %d; use FILE_ROLE_MODEL, FILE_ROLE_GOLDEN_ROWS or FILE_ROLE_OTHER", f.GetRole())
+		c.failf("file.role", "is %d; use FILE_ROLE_MODEL, FILE_ROLE_GOLDEN_ROWS or FILE_ROLE_OTHER", f.GetRole())
 	}
 	if err := c.err(); err != nil {
 		return err

@@ -47,7 +47,7 @@ func (s *scoringService) Score(ctx context.Context, r *scoringv1.ScoreRequest) (
 	var c check
 	c.ref("model", r.GetModel())
 	if len(r.GetArrowIpc()) == 0 {
-		c.fail("arrow_ipc", "is empty; send an Arrow IPC stream")
+		c.failf("arrow_ipc", "is empty; send an Arrow IPC stream")
 	}
 	if err := c.err(); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (s *scoringService) Score(ctx context.Context, r *scoringv1.ScoreRequest) (
 	if err != nil {
 		return nil, fmt.Errorf("arrow_ipc: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }() // it only holds memory
 	session, err := s.online.Open(ctx, onlineOptions(r.GetModel(), r.GetOptions()), in.Schema())
 	if err != nil {
 		return nil, err

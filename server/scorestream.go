@@ -96,7 +96,7 @@ func (s *scoringService) openStream(ctx context.Context, r *scoringv1.ScoreStrea
 	var c check
 	c.ref("start.model", start.GetModel())
 	if len(start.GetArrowSchema()) == 0 {
-		c.fail("start.arrow_schema", "is empty; send the encapsulated Arrow schema message")
+		c.failf("start.arrow_schema", "is empty; send the encapsulated Arrow schema message")
 	}
 	if err := c.err(); err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ type listener struct {
 
 // drain tells long calls that the server is stopping: streams of scores at once, watchers when patience ends.
 type drain struct {
-	begun, ended context.Context
+	begun, ended context.Context //nolint:containedctx // two signals of a Server's life, not scopes of calls
 	begin, end   context.CancelFunc
 }
 

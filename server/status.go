@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -36,7 +35,7 @@ func statusError(ctx context.Context, requestID string, err error) error {
 	}
 	v := judge(ctx, err)
 	if v.code == codes.Internal {
-		v.message = fmt.Sprintf("internal error; the daemon's log has the cause under request id %s", requestID)
+		v.message = "internal error; the daemon's log has the cause under request id " + requestID
 	}
 	details := []protoadapt.MessageV1{
 		&errdetails.ErrorInfo{Reason: v.reason.String(), Domain: errorDomain},
@@ -60,6 +59,7 @@ func statusError(ctx context.Context, requestID string, err error) error {
 // verdict is what the caller learns of an error.
 type verdict struct {
 	rule
+
 	message string
 	fields  []*errdetails.BadRequest_FieldViolation
 }
@@ -81,11 +81,9 @@ func judge(ctx context.Context, err error) verdict {
 	case errors.As(err, &wire):
 		return judgeWire(status.Convert(wire.err))
 	}
-	if _, ok := err.(*panicError); !ok {
-		for _, r := range table() {
-			if errors.Is(err, r.err) {
-				return verdict{rule: r, message: reword(err, r)}
-			}
+	for _, r := range table() {
+		if errors.Is(err, r.err) {
+			return verdict{rule: r, message: reword(err, r)}
 		}
 	}
 	// Below a driver, the end of the call may look like any failure.

@@ -280,10 +280,13 @@ func TestFieldViolations(t *testing.T) {
 	c.model("model_name", "")
 	c.version("version", -3)
 	c.date("date", "2026-02-30")
-	_, _, bad, _ := details(t, statusError(t.Context(), "r", c.err()))
-	var got []string
-	for _, v := range bad.GetFieldViolations() {
-		got = append(got, v.GetField())
+	got := make([]string, 0, 3)
+	_, _, bad, id := details(t, statusError(t.Context(), "r", c.err()))
+	for _, f := range bad.GetFieldViolations() {
+		got = append(got, f.GetField())
+	}
+	if id != "r" {
+		t.Errorf("request id %q", id)
 	}
 	if want := "model_name version date"; strings.Join(got, " ") != want {
 		t.Errorf("fields %q, want %q", got, want)

@@ -36,6 +36,12 @@ var (
 	errSequence = errors.New("server: message out of order")
 )
 
+// Ways out that several rules share.
+const (
+	freeSpace = "free space on the daemon's machine"
+	tryLater  = "try again when the daemon is back"
+)
+
 // rule says what becomes of an error.
 type rule struct {
 	name   string // as docs/errors.md calls it
@@ -54,12 +60,12 @@ func table() []rule {
 		{"server.errSequence", errSequence, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, ""},
 		{"server.errTooLarge", errTooLarge, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, ""},
 		{"server.errBusy", errBusy, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second, "try again shortly"},
-		{"server.errDraining", errDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when it is back"},
+		{"server.errDraining", errDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
 
 		// A full disk ends everything alike, whoever met it first.
-		{"syscall.ENOSPC", syscall.ENOSPC, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
-		{"warehouse.ErrFull", warehouse.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
-		{"store.ErrFull", store.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, "free space on the daemon's machine"},
+		{"syscall.ENOSPC", syscall.ENOSPC, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, freeSpace},
+		{"warehouse.ErrFull", warehouse.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, freeSpace},
+		{"store.ErrFull", store.ErrFull, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL, time.Minute, freeSpace},
 
 		// Models and their files.
 		{"loader.ErrNotSupported", loader.ErrNotSupported, codes.Unimplemented, lifecyclev1.ErrorReason_ERROR_REASON_NOT_SUPPORTED, 0, "train without this feature"},
@@ -95,7 +101,7 @@ func table() []rule {
 		{"store.ErrPageToken", store.ErrPageToken, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_INVALID_ARGUMENT, 0, "start again without a page token"},
 		{"store.ErrConflict", store.ErrConflict, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "look at the present state and try again"},
 		{"store.ErrLocked", store.ErrLocked, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, "stop the other process"},
-		{"store.ErrClosed", store.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
+		{"store.ErrClosed", store.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
 		{"store.ErrCorrupt", store.ErrCorrupt, codes.DataLoss, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_DAMAGED, 0, ""},
 		{"store.ErrNewerSchema", store.ErrNewerSchema, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, ""},
 
@@ -107,7 +113,7 @@ func table() []rule {
 		{"warehouse.ErrDuplicateKey", warehouse.ErrDuplicateKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_DUPLICATE_KEY, 0, "make the key columns unique, or restrict the batch to one date"},
 		{"warehouse.ErrNullKey", warehouse.ErrNullKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NULL_KEY, 0, "fill the key columns in, or leave those rows out"},
 		{"warehouse.ErrDamaged", warehouse.ErrDamaged, codes.DataLoss, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_DAMAGED, 0, ""},
-		{"warehouse.ErrClosed", warehouse.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
+		{"warehouse.ErrClosed", warehouse.ErrClosed, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
 		{"warehouse.ErrConflict", warehouse.ErrConflict, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "run the batch again"},
 		{"warehouse.ErrLocked", warehouse.ErrLocked, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, 0, "stop the other process"},
 		{"warehouse.ErrSnapshotGone", warehouse.ErrSnapshotGone, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_SNAPSHOT_GONE, 0, "run the batch again on the present data"},
@@ -121,7 +127,7 @@ func table() []rule {
 		{"scoring.ErrBatchNotRunning", scoring.ErrBatchNotRunning, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_RUNNING, 0, ""},
 		{"scoring.ErrCancelled", scoring.ErrCancelled, codes.Canceled, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED, 0, ""},
 		{"scoring.ErrInterrupted", scoring.ErrInterrupted, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED, 0, "run it again"},
-		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, "try again when the daemon is back"},
+		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
 		{"scoring.ErrInconsistent", scoring.ErrInconsistent, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"arrowguard.ErrInvalid", arrowguard.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
 		{"arrowguard.ErrPanic", arrowguard.ErrPanic, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},

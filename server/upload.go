@@ -65,13 +65,13 @@ func checkUpload(start *scoringv1.UploadBatchStart) (ext string, err error) {
 	name := start.GetFileName()
 	c.line("start.file_name", name, 255)
 	if name != filepath.Base(name) || strings.ContainsAny(name, `/\`) || name == "." || name == ".." {
-		c.fail("start.file_name", "%q is no base name; send the name without a directory", clip(name))
+		c.failf("start.file_name", "%q is no base name; send the name without a directory", clip(name))
 	}
 	ext = strings.ToLower(filepath.Ext(name))
 	switch ext {
 	case ".parquet", ".arrow", ".csv":
 	default:
-		c.fail("start.file_name", "%q: the extension must be .parquet, .arrow or .csv", clip(name))
+		c.failf("start.file_name", "%q: the extension must be .parquet, .arrow or .csv", clip(name))
 	}
 	return ext, c.err()
 }

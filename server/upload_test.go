@@ -20,6 +20,7 @@ import (
 // reader is a batch service that reads what was uploaded and refuses to run it.
 type reader struct {
 	refusals
+
 	t   *testing.T
 	got chan string // name, tab, content
 }

@@ -46,7 +46,7 @@ type check struct {
 	fields []*errdetails.BadRequest_FieldViolation
 }
 
-func (c *check) fail(field, format string, args ...any) {
+func (c *check) failf(field, format string, args ...any) {
 	c.fields = append(c.fields, &errdetails.BadRequest_FieldViolation{
 		Field: field, Description: fmt.Sprintf(format, args...),
 	})
@@ -62,11 +62,11 @@ func (c *check) err() error {
 // model wants a name that a version could be registered under.
 func (c *check) model(field, name string) {
 	if name == "" {
-		c.fail(field, "is empty; name a model")
+		c.failf(field, "is empty; name a model")
 		return
 	}
 	if err := version.CheckName(name); err != nil {
-		c.fail(field, "%v", err)
+		c.failf(field, "%v", err)
 	}
 }
 
@@ -79,7 +79,7 @@ func (c *check) modelFilter(field, name string) {
 
 func (c *check) ref(field string, ref *scoringv1.ModelRef) {
 	if ref == nil {
-		c.fail(field, "is missing; name a model")
+		c.failf(field, "is missing; name a model")
 		return
 	}
 	c.model(field+".name", ref.GetName())
@@ -88,13 +88,13 @@ func (c *check) ref(field string, ref *scoringv1.ModelRef) {
 
 func (c *check) version(field string, v int64) {
 	if v < 0 {
-		c.fail(field, "is %d; versions start at 1, and 0 leaves the choice to the server", v)
+		c.failf(field, "is %d; versions start at 1, and 0 leaves the choice to the server", v)
 	}
 }
 
 func (c *check) generation(field string, g *int64) {
 	if g != nil && *g < 0 {
-		c.fail(field, "is %d; generations start at 0", *g)
+		c.failf(field, "is %d; generations start at 0", *g)
 	}
 }
 
@@ -104,19 +104,19 @@ func (c *check) date(field, s string) {
 		return
 	}
 	if _, err := time.Parse(time.DateOnly, s); err != nil {
-		c.fail(field, "%q is not a day written as YYYY-MM-DD", clip(s))
+		c.failf(field, "%q is not a day written as YYYY-MM-DD", clip(s))
 	}
 }
 
 func (c *check) pageSize(field string, n int32) {
 	if n < 0 || n > maxPageSize {
-		c.fail(field, "is %d; use 1 to %d, or 0 for the default", n, maxPageSize)
+		c.failf(field, "is %d; use 1 to %d, or 0 for the default", n, maxPageSize)
 	}
 }
 
 func (c *check) rowsLimit(field string, n int32) {
 	if n < 0 || n > maxRowsLimit {
-		c.fail(field, "is %d; use 1 to %d, or 0 for the default", n, maxRowsLimit)
+		c.failf(field, "is %d; use 1 to %d, or 0 for the default", n, maxRowsLimit)
 	}
 }
 
@@ -125,17 +125,17 @@ func (c *check) table(field, s string) {
 		return
 	}
 	if len(s) > maxPathBytes {
-		c.fail(field, "has %d bytes, at most %d are accepted", len(s), maxPathBytes)
+		c.failf(field, "has %d bytes, at most %d are accepted", len(s), maxPathBytes)
 		return
 	}
 	if _, err := warehouse.ParseTableName(s); err != nil {
-		c.fail(field, "%v", err)
+		c.failf(field, "%v", err)
 	}
 }
 
 func (c *check) batchID(field, id string) {
 	if len(id) != 36 || uuid.Validate(id) != nil {
-		c.fail(field, "%q is not a batch id; ids look like 4c9b0f0e-8d0c-5a3e-9f7e-2b8f0d1c6a55", clip(id))
+		c.failf(field, "%q is not a batch id; ids look like 4c9b0f0e-8d0c-5a3e-9f7e-2b8f0d1c6a55", clip(id))
 	}
 }
 
@@ -143,18 +143,18 @@ func (c *check) batchID(field, id string) {
 func (c *check) text(field, s string, limit int) {
 	switch {
 	case len(s) > limit:
-		c.fail(field, "has %d bytes, at most %d are accepted", len(s), limit)
+		c.failf(field, "has %d bytes, at most %d are accepted", len(s), limit)
 	case !utf8.ValidString(s):
-		c.fail(field, "is not valid UTF-8")
+		c.failf(field, "is not valid UTF-8")
 	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
-		c.fail(field, "contains control characters")
+		c.failf(field, "contains control characters")
 	}
 }
 
 // line is text on one line.
 func (c *check) line(field, s string, limit int) {
 	if strings.ContainsAny(s, "\n\t") {
-		c.fail(field, "contains line breaks or tabs")
+		c.failf(field, "contains line breaks or tabs")
 		return
 	}
 	c.text(field, s, limit)
@@ -164,7 +164,7 @@ func (c *check) actor(field, s string) { c.line(field, s, maxActorBytes) }
 
 func (c *check) reason(field, s string) {
 	if strings.TrimSpace(s) == "" {
-		c.fail(field, "is empty; say why, for the audit trail")
+		c.failf(field, "is empty; say why, for the audit trail")
 		return
 	}
 	c.text(field, s, maxReasonBytes)
@@ -172,12 +172,12 @@ func (c *check) reason(field, s string) {
 
 func (c *check) tags(field string, tags map[string]string) {
 	if len(tags) > maxTags {
-		c.fail(field, "has %d entries, at most %d are accepted", len(tags), maxTags)
+		c.failf(field, "has %d entries, at most %d are accepted", len(tags), maxTags)
 		return
 	}
 	for k, v := range tags {
 		if k == "" {
-			c.fail(field, "has an empty key")
+			c.failf(field, "has an empty key")
 			continue
 		}
 		c.line(field+"["+clip(k)+"]", k, maxLabelBytes)
