@@ -1,4 +1,4 @@
-"""Writes decimal.json: unscaled integers with scales and the float64 that Python's decimal module gives for them."""
+"""Writes decimal.json beside this file: unscaled integers with scales and the float64 that Python's decimal module gives for them."""
 
 import decimal
 import json
