@@ -146,8 +146,11 @@ def pool_lists(data):
     return {n: list(v) for n, v in data.items()}
 
 
+SEED = []  # live.py sets it, so that each run draws other models
+
+
 def rng_of(*names):
-    return np.random.default_rng([ord(c) for c in "/".join(names)])
+    return np.random.default_rng(SEED + [ord(c) for c in "/".join(names)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -227,6 +230,7 @@ LGB = {
     "pandas-numbers": ("numbers", "class3", 4, dict(objective="multiclass", num_class=3, min_data_per_group=3)),
     "pandas-bools": ("bools", "", 8, dict(objective="regression", min_data_per_group=3)),
     "pandas-ordered": ("ordered", "binary", 8, dict(objective="binary", min_data_per_group=3)),
+    "tiny": ("strings:3", "binary", 2, dict(objective="binary", num_leaves=4, min_data_per_group=3)),
 }
 
 LGB_LEGACY = ["binary", "binary-sigmoid", "regression", "regression-sqrt", "tweedie", "cross-entropy-lambda",
@@ -411,13 +415,16 @@ XGB = {
     "pandas-1200": ("strings:1200", "", 4, dict(objective="reg:squarederror", max_cat_to_onehot=4,
                                                 max_cat_threshold=1000, min_child_weight=0)),
     "pandas-numbers": ("numbers", "class3", 4, dict(objective="multi:softprob", num_class=3, max_cat_to_onehot=3)),
+    "tiny": ("strings:3", "binary", 2, dict(objective="binary:logistic", max_depth=2, max_cat_to_onehot=2)),
+    "tiny-dart": ("f64:2", "binary", 3, dict(objective="binary:logistic", max_depth=2, booster="dart", rate_drop=0.5,
+                                             one_drop=1)),
 }
 
 XGB_LEGACY = ["squarederror", "squarederror-f32", "squaredlogerror", "reg-logistic", "pseudohuber", "absoluteerror",
               "logistic", "logistic-base", "logistic-extreme-base", "logitraw", "hinge", "softprob", "softmax",
               "poisson", "gamma", "tweedie", "cox", "aft", "rank-pairwise", "rank-ndcg", "custom", "multi-target",
               "multi-label", "dart", "dart-softprob", "forest", "forest-softprob", "pruned", "approx", "lossguide",
-              "deep", "single-leaf", "early-stopping", "names", "codes-onehot", "codes-partition", "codes-dart"]
+              "deep", "single-leaf", "early-stopping", "names", "codes-onehot", "codes-partition", "codes-dart", "tiny-dart"]
 
 
 def xgb_thresholds(path):

@@ -47,13 +47,26 @@ func (c *Case) RowsPath() string { return filepath.Join(c.Dir, "rows.parquet") }
 // Float32 reports whether the library's scores are float32.
 func (c *Case) Float32() bool { return c.Library == "xgboost" }
 
-// Cases returns the corpus in a fixed order. It fails when the corpus is not there.
-func Cases() ([]Case, error) {
+// Dir returns the folder of this package, where the corpus and the Python scripts are.
+func Dir() (string, error) {
 	_, self, _, ok := runtime.Caller(0)
-	if !ok {
-		return nil, errors.New("testmodels: no source path: tests must not be built with -trimpath")
+	if !ok || !filepath.IsAbs(self) {
+		return "", errors.New("testmodels: no source path: tests must not be built with -trimpath")
 	}
-	root := filepath.Join(filepath.Dir(self), "corpus")
+	return filepath.Dir(self), nil
+}
+
+// Cases returns the committed corpus in a fixed order. It fails when the corpus is not there.
+func Cases() ([]Case, error) {
+	dir, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	return CasesIn(filepath.Join(dir, "corpus"))
+}
+
+// CasesIn returns the cases below root, a folder that one of the scripts has written.
+func CasesIn(root string) ([]Case, error) {
 	found, err := filepath.Glob(filepath.Join(root, "*", "*", "case.json"))
 	if err != nil {
 		return nil, err

@@ -65,9 +65,7 @@ func (d *document) top() error {
 			d.seen.learner = true
 			return d.learner()
 		case "version":
-			v, err := d.cur.int32s(nil, 16)
-			copy(d.head.Version[:], v)
-			return err
+			return d.version()
 		case "Model":
 			return d.top()
 		case "oblivious_trees", "features_info":
@@ -77,6 +75,20 @@ func (d *document) top() error {
 		}
 		return d.cur.skip()
 	})
+}
+
+// version reads [major, minor, patch]. In other programs' files a version can be anything.
+func (d *document) version() error {
+	k, err := d.cur.peek()
+	if err != nil {
+		return err
+	}
+	if k != kindArray {
+		return d.cur.skip()
+	}
+	v, err := d.cur.int32s(nil, 16)
+	copy(d.head.Version[:], v)
+	return err
 }
 
 func (d *document) learner() error {
