@@ -1,13 +1,39 @@
+// Package gate runs the checks that stand between Trained and Validated, and keeps their evidence.
+//
+//	artifact   every digest recomputed, the loader accepts every tree, the engine compiles it, the signature makes sense
+//	parity     the engine's margins and predictions on the version's golden rows, bit for bit those of the library
+//
+// A gate passes, fails, or is inconclusive: there was not enough to judge. All must pass for a version to become
+// Validated; one failure makes it Rejected; otherwise it stays what it was, and the report says what is missing.
+//
+// # Evidence
+//
+// A report is stored as canonical JSON: encoding/json without HTML escapes and without spaces, fields in the order of
+// the type evidence, map keys sorted. Its SHA-256 is the evidence digest, which the audit entry of the validation and
+// those of later promotions name.
+//
+// # Golden rows
+//
+// A Parquet file in the artifact with the feature columns and what the training library gives for them: raw (or raw_0,
+// raw_1, ...) and pred (or pred_0, ...), as float32 or float64. Any other column is ignored. A null in them stands for
+// NaN, which is how pandas writes it, or for a row that the library refuses. Two NaN are equal whatever their payload;
+// 0 and -0 are not.
+//
+// # Concurrency
+//
+// A Service serves any number of goroutines.
 package gate
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
+	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -22,18 +48,27 @@ const (
 	Inconclusive Outcome = "inconclusive"
 )
 
+// The names of the gates.
+const (
+	Artifact = "artifact"
+	Parity   = "parity"
+)
+
+// ErrNotPassed: a version that must pass the gates does not. The message has the gate's summary and hint.
+var ErrNotPassed = errors.New("gate: not passed")
+
 // Result is the verdict of one gate.
 type Result struct {
-	Gate     string // "artifact", "parity"
+	Gate     string
 	Outcome  Outcome
 	Summary  string            // one sentence with the figures
-	Hint     string            // what to do, unless it passed
+	Hint     string            // what to do; empty when it passed
 	Evidence map[string]string // the figures
 }
 
-// Report is the stored evidence of one validation.
+// Report is the outcome of one validation.
 type Report struct {
-	Version        version.Version // as it is after the validation
+	Version        version.Version // as it is now
 	Outcome        Outcome
 	Gates          []Result
 	ValidatedAt    time.Time
@@ -52,7 +87,7 @@ type Request struct {
 	Actor, AuthMethod, RequestID string
 }
 
-// Columns tells which columns a model's configured feature table has. configured is false when the model has none.
+// Columns tells which columns a model's configured feature table has; configured is false when the model has none.
 type Columns interface {
 	FeatureColumns(ctx context.Context, model string) (columns []string, configured bool, err error)
 }
@@ -68,31 +103,139 @@ type Deps struct {
 	Now      func() time.Time // time.Now when nil
 }
 
-// DefaultMinRows is a floor for small examples; production asks for 1000 or more.
+// DefaultMinRows suits small models and examples. In production ask for 1000 or more.
 const DefaultMinRows = 100
 
-// ErrNotPassed: a check of a version that must hold did not. The message has the gate's summary and hint.
-var ErrNotPassed = errors.New("gate: not passed")
-
-// Service runs the gates. It is safe for concurrent use.
+// Service runs the gates.
 type Service struct{ d Deps }
 
 // New returns a Service.
-func New(d Deps) *Service { return &Service{d: d} }
+func New(d Deps) *Service {
+	if d.MinRows <= 0 {
+		d.MinRows = DefaultMinRows
+	}
+	if d.Alloc == nil {
+		d.Alloc = memory.DefaultAllocator
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Service{d: d}
+}
 
-// Validate runs all gates.
+// Validate runs all gates on a version that is Trained, or again on one that is Validated or Archived, stores the
+// evidence, and moves the version: to Validated when all pass, to Rejected when one fails. A verdict is a Report, not an
+// error. It fails with stage.ErrWrong, store.ErrModelNotFound, store.ErrVersionNotFound or registry.ErrNotFound.
 func (s *Service) Validate(ctx context.Context, r Request) (Report, error) {
-	return Report{}, errSkeleton
+	v, err := s.candidate(ctx, r)
+	if err != nil {
+		return Report{}, err
+	}
+	gates, err := s.run(ctx, v, s.d.MinRows, true)
+	if err != nil {
+		return Report{}, err
+	}
+	report, err := s.conclude(ctx, v, r, gates)
+	if err != nil {
+		return Report{}, err
+	}
+	s.d.Logger.InfoContext(ctx, "version validated", "model", v.Model, "version", v.Version, "outcome", report.Outcome,
+		"stage", report.Version.Stage, "evidence", report.EvidenceDigest, "actor", report.Actor)
+	return report, nil
 }
 
-// Report returns the latest evidence of a version; 0 means the newest version that has any.
-func (s *Service) Report(ctx context.Context, model string, v int64) (Report, error) {
-	return Report{}, errSkeleton
+// candidate finds the version and refuses stages that a validation does not start from.
+func (s *Service) candidate(ctx context.Context, r Request) (version.Version, error) {
+	var row store.Version
+	err := s.d.Store.View(ctx, func(tx store.Reader) (err error) {
+		if r.Version != 0 {
+			row, err = tx.Version(r.Model, r.Version)
+			return err
+		}
+		row, err = tx.NewestVersion(r.Model, string(stage.Trained))
+		if !errors.Is(err, store.ErrVersionNotFound) {
+			return err
+		}
+		m, err := tx.Model(r.Model)
+		if err != nil {
+			return err
+		}
+		if row, err = tx.Version(r.Model, m.Latest); err != nil {
+			return err
+		}
+		return wrong(row, "and no version is Trained")
+	})
+	if err == nil {
+		err = check(row)
+	}
+	return version.FromRow(row), err
 }
 
-// Verify runs the gates again without a change of stage; ErrNotPassed unless all pass.
+func check(row store.Version) error {
+	if stage.Allowed(stage.Stage(row.Stage), stage.Validated) {
+		return nil
+	}
+	return wrong(row, "not Trained")
+}
+
+func wrong(row store.Version, want string) error {
+	st := stage.Stage(row.Stage)
+	return fmt.Errorf("%w: %s version %d is %s, %s; %s", stage.ErrWrong, row.Model, row.Version, st.Title(), want,
+		stage.Next(st, row.Model, row.Version))
+}
+
+// run runs the gates. An error is one of the machinery, not a verdict.
+func (s *Service) run(ctx context.Context, v version.Version, minRows int64, columns bool) ([]Result, error) {
+	artifact, loaded, err := s.artifact(ctx, v, columns)
+	if err != nil {
+		return nil, err
+	}
+	if loaded == nil {
+		return []Result{artifact, {
+			Gate: Parity, Outcome: Inconclusive, Summary: "not run: the artifact gate failed",
+			Hint: "see to the artifact gate first",
+		}}, nil
+	}
+	parity, err := s.parity(ctx, v, loaded, minRows)
+	if err != nil {
+		return nil, err
+	}
+	return []Result{artifact, parity}, nil
+}
+
+// Verify runs the gates on a version, whatever its stage, and changes nothing. It is for a version that passed before
+// and is wanted again: any number of golden rows will do, and the feature table is not asked, so that a rollback does
+// not hang on it. It fails with ErrNotPassed unless all gates pass.
 func (s *Service) Verify(ctx context.Context, model string, v int64) (summary string, err error) {
-	return "", errSkeleton
+	ver, err := s.d.Versions.Get(ctx, model, v)
+	if err != nil {
+		return "", err
+	}
+	gates, err := s.run(ctx, ver, 1, false)
+	if err != nil {
+		return "", err
+	}
+	for _, g := range gates {
+		if g.Outcome != Pass {
+			return "", fmt.Errorf("%w: %s: %s; %s", ErrNotPassed, g.Gate, g.Summary, g.Hint)
+		}
+	}
+	return gates[len(gates)-1].Summary, nil
 }
 
-var errSkeleton = errors.New("gate: under construction")
+// overall is the verdict of all gates together.
+func overall(gates []Result) Outcome {
+	out := Pass
+	for _, g := range gates {
+		switch {
+		case g.Outcome == Fail:
+			return Fail
+		case g.Outcome != Pass:
+			out = Inconclusive
+		}
+	}
+	return out
+}
