@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/engine/enginetest"
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/internal/testmodels"
 	"github.com/treeline-ml/treeline/loader"
@@ -70,35 +72,54 @@ func corpus(t *testing.T) []testmodels.Case {
 	return cases
 }
 
-// checkScores compares the model's margins and predictions with the library's.
+// checkScores compares the library's margins and predictions with those of the oracle and of the compiled engine.
 func checkScores(t *testing.T, c *testmodels.Case, m *forest.Model, rows *testmodels.Rows) {
 	t.Helper()
-	if len(m.Features) != len(rows.Features) {
-		t.Fatalf("%d features, want %d", len(m.Features), len(rows.Features))
+	if len(m.Features) != len(rows.Features) || m.Outputs != len(rows.Raw) {
+		t.Fatalf("%d features and %d outputs, want %d and %d",
+			len(m.Features), m.Outputs, len(rows.Features), len(rows.Raw))
 	}
-	if m.Outputs != len(rows.Raw) {
-		t.Fatalf("%d outputs, want %d", m.Outputs, len(rows.Raw))
+	p, err := engine.Compile(m, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	inputs := make([][]float64, len(rows.Features))
-	for i := range rows.Features {
-		in, err := input(&m.Features[i], &rows.Features[i])
+	if p.Width() != len(rows.Pred) || p.Float32() != c.Float32() {
+		t.Fatalf("%d prediction columns, float32 %v", p.Width(), p.Float32())
+	}
+	block := p.NewBlock()
+	block.Reset(rows.Len)
+	cells := make([][]enginetest.Value, len(m.Features))
+	for i := range m.Features {
+		column, values, err := input(&m.Features[i], &rows.Features[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		inputs[i] = in
+		cells[i] = values
+		if err := block.Set(i, column); err != nil {
+			t.Fatal(err)
+		}
 	}
-	row := make([]float64, len(inputs))
+	margins := make([]float64, rows.Len*m.Outputs)
+	preds := make([]float64, rows.Len*p.Width())
+	if err := p.Score(margins, block); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Predict(preds, margins); err != nil {
+		t.Fatal(err)
+	}
 	bad := 0
+	row := make([]enginetest.Value, len(cells))
 	for r := range rows.Len {
-		for i := range inputs {
-			row[i] = inputs[i][r]
+		for i := range cells {
+			row[i] = cells[i][r]
 		}
-		margin := margins(m, row)
+		oracle := enginetest.Margins(m, engine.Options{}, row, nil)
 		for k, want := range rows.Raw {
-			bad += differs(t, bad, fmt.Sprintf("row %d: raw %d", r, k), margin[k], want[r])
+			bad += differs(t, bad, fmt.Sprintf("row %d: raw %d of the oracle", r, k), oracle[k], want[r])
+			bad += differs(t, bad, fmt.Sprintf("row %d: raw %d", r, k), margins[r*m.Outputs+k], want[r])
 		}
-		for k, got := range predict(m, margin) {
-			bad += differs(t, bad, fmt.Sprintf("row %d: pred %d", r, k), got, rows.Pred[k][r])
+		for k, want := range rows.Pred {
+			bad += differs(t, bad, fmt.Sprintf("row %d: pred %d", r, k), preds[r*p.Width()+k], want[r])
 		}
 	}
 	if bad > 0 {
@@ -108,6 +129,7 @@ func checkScores(t *testing.T, c *testmodels.Case, m *forest.Model, rows *testmo
 
 // differs reports the first few differences and returns how many it found.
 func differs(t *testing.T, before int, what string, got, want float64) int {
+	t.Helper()
 	if math.Float64bits(got) == math.Float64bits(want) || math.IsNaN(got) && math.IsNaN(want) {
 		return 0
 	}
@@ -117,40 +139,68 @@ func differs(t *testing.T, before int, what string, got, want float64) int {
 	return 1
 }
 
-// input turns a column into what the splits see: numbers, or codes of categories.
-func input(f *forest.Feature, c *testmodels.Column) ([]float64, error) {
-	if len(f.Vocabulary) == 0 {
-		if c.Texts != nil {
-			return nil, fmt.Errorf("feature %q has no vocabulary, the column holds text", f.Name)
-		}
-		return c.Numbers, nil
+// input turns a column into what the engine and the oracle take: numbers, or codes of categories.
+func input(f *forest.Feature, c *testmodels.Column) (engine.Column, []enginetest.Value, error) {
+	values := make([]enginetest.Value, len(c.Null))
+	if len(f.Vocabulary) > 0 {
+		return encoded(f, c, values)
 	}
-	code := map[forest.Category]float64{}
+	if c.Texts != nil {
+		return engine.Column{}, nil, fmt.Errorf("feature %q has no vocabulary, the column holds text", f.Name)
+	}
+	if c.Ints != nil {
+		for i, v := range c.Ints {
+			values[i] = enginetest.Value{Kind: enginetest.Int, I: v}
+		}
+		return engine.Int64s(c.Ints), values, nil
+	}
+	for i, v := range c.Numbers {
+		values[i] = enginetest.Value{Kind: enginetest.Float, F: v}
+	}
+	if !c.Float32 {
+		return engine.Float64s(c.Numbers), values, nil
+	}
+	single := make([]float32, len(c.Numbers))
+	for i, v := range c.Numbers {
+		single[i] = float32(v)
+	}
+	return engine.Float32s(single), values, nil
+}
+
+// encoded turns categories into codes.
+func encoded(f *forest.Feature, c *testmodels.Column, values []enginetest.Value) (engine.Column, []enginetest.Value, error) {
+	code := map[forest.Category]int32{}
+	table := make([]float64, len(f.Vocabulary)+1)
 	for i, v := range f.Vocabulary {
-		code[v] = float64(i)
+		code[v] = int32(i)
+		table[i] = float64(i)
 	}
-	out := make([]float64, len(c.Null))
+	missing := int32(len(f.Vocabulary))
+	table[missing] = math.NaN()
+	index := make([]int32, len(values))
 	for i, null := range c.Null {
-		out[i] = math.NaN()
-		if null {
-			continue
+		index[i] = missing
+		if !null {
+			v, ok := code[cell(c, i)]
+			switch {
+			case ok:
+				index[i] = v
+			case f.Unknown == forest.UnknownError:
+				return engine.Column{}, nil, fmt.Errorf("feature %q: category %v is not known", f.Name, cell(c, i))
+			}
 		}
-		key := forest.Category{Kind: forest.CategoryText}
-		switch {
-		case c.Texts != nil:
-			key.Text = c.Texts[i]
-		case c.Bool:
-			key = forest.Category{Kind: forest.CategoryBool, Number: c.Numbers[i]}
-		default:
-			key = forest.Category{Kind: forest.CategoryNumber, Number: c.Numbers[i]}
-		}
-		v, ok := code[key]
-		switch {
-		case ok:
-			out[i] = v
-		case f.Unknown == forest.UnknownError:
-			return nil, fmt.Errorf("feature %q: category %v is not in the vocabulary", f.Name, key)
-		}
+		values[i] = enginetest.Value{Kind: enginetest.Float, F: table[index[i]]}
 	}
-	return out, nil
+	return engine.Lookup(index, table), values, nil
+}
+
+// cell returns a cell as a category.
+func cell(c *testmodels.Column, i int) forest.Category {
+	switch {
+	case c.Texts != nil:
+		return forest.Category{Kind: forest.CategoryText, Text: c.Texts[i]}
+	case c.Bool:
+		return forest.Category{Kind: forest.CategoryBool, Number: c.Numbers[i]}
+	}
+	return forest.Category{Kind: forest.CategoryNumber, Number: c.Numbers[i]}
 }

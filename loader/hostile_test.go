@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/engine/enginetest"
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/loader"
 )
@@ -68,12 +70,12 @@ func checkUsable(t *testing.T, what string, m *forest.Model) {
 	if err := m.Validate(); err != nil {
 		t.Fatalf("%s: a model that is not valid: %v", what, err)
 	}
-	row := make([]float64, len(m.Features))
+	row := make([]enginetest.Value, len(m.Features))
 	for _, v := range []float64{0, 1, -1e30, math.NaN(), math.Inf(1), 16777215} {
 		for i := range row {
-			row[i] = v
+			row[i] = enginetest.Value{Kind: enginetest.Float, F: v}
 		}
-		if got := len(margins(m, row)); got != m.Outputs {
+		if got := len(enginetest.Margins(m, engine.Options{}, row, nil)); got != m.Outputs {
 			t.Fatalf("%s: %d margins for %d outputs", what, got, m.Outputs)
 		}
 	}

@@ -25,6 +25,7 @@ type Rows struct {
 type Column struct {
 	Name    string
 	Numbers []float64 // numbers and booleans (0, 1); NaN where missing
+	Ints    []int64   // an int64 column without nulls, as it is stored; Numbers has it, too
 	Texts   []string
 	Null    []bool // missing, in either kind; NaN counts as missing
 	Bool    bool   // Numbers are booleans
@@ -92,6 +93,9 @@ func readColumn(in *arrow.Column) (Column, error) {
 			}
 		}
 	}
+	if len(out.Ints) < len(out.Null) {
+		out.Ints = nil
+	}
 	return out, nil
 }
 
@@ -120,6 +124,9 @@ func (c *Column) append(a arrow.Array, i int) error {
 		v = value(a, i, null)
 	case *array.Int64:
 		v = value(a, i, null)
+		if !null {
+			c.Ints = append(c.Ints, a.Value(i))
+		}
 	case *array.Boolean:
 		c.Bool = true
 		if !null {

@@ -63,8 +63,11 @@ func (o objective) margin(b float32, version Version) (float32, error) {
 	case baseIsExp:
 		m = libm.Log32(b)
 	}
-	if math.IsNaN(float64(m)) {
-		return 0, fault.Malformed("base_score %v has no margin", b)
+	switch {
+	case math.IsNaN(float64(m)):
+		return 0, fault.Malformed("base_score is %v", b)
+	case math.IsInf(float64(m), 0):
+		return 0, fault.NotSupported("base_score %v, whose margin is infinite", b)
 	}
 	return m, nil
 }
