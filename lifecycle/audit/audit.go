@@ -31,7 +31,7 @@ import (
 	"github.com/treeline-ml/treeline/store"
 )
 
-// ErrInvalid: a text of an entry is not UTF-8, has a NUL in it, or is too long. The caller shortens or cleans it.
+// ErrInvalid means that a text of an entry is not UTF-8, has a NUL in it, or is too long. The caller shortens or cleans it.
 var ErrInvalid = errors.New("audit: entry not valid")
 
 // MaxText is the longest text field in bytes.

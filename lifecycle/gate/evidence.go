@@ -83,12 +83,12 @@ func (s *Service) conclude(ctx context.Context, v version.Version, r Request, ga
 		if err != nil {
 			return err
 		}
-		from, to, action := stage.Stage(row.Stage), stage.Stage(row.Stage), "validate"
+		from, to, action := stage.Stage(row.Stage), stage.Stage(row.Stage), stage.ActionValidate
 		switch report.Outcome {
 		case Pass:
 			to = stage.Validated
 		case Fail:
-			to, action = stage.Rejected, "reject"
+			to, action = stage.Rejected, stage.ActionReject
 		case Inconclusive:
 		}
 		if from != to {

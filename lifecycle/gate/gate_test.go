@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type fixture struct {
 	*gate.Service
+
 	deps     gate.Deps
 	store    store.Store
 	registry registry.Registry

@@ -41,6 +41,7 @@ func (v verifier) Verify(_ context.Context, model string, n int64) (string, erro
 // world is the lifecycle on one directory.
 type world struct {
 	*promotion.Service
+
 	store    store.Store
 	registry registry.Registry
 	versions *version.Service

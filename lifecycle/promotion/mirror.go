@@ -44,15 +44,15 @@ func enqueue(tx store.Tx, e audit.Entry) error {
 	return err
 }
 
-// PromotionWriter takes promotion rows and ignores those that it has by Seq; warehouse.Warehouse is one.
-type PromotionWriter interface {
+// Target takes promotion rows and ignores those that it has by Seq; warehouse.Warehouse is one.
+type Target interface {
 	MirrorPromotions(ctx context.Context, rows []warehouse.PromotionRow) error
 }
 
 // MirrorDeps are what a Mirror needs.
 type MirrorDeps struct {
 	Store  store.Store
-	Target PromotionWriter
+	Target Target
 	Logger *slog.Logger     // discards when nil
 	Now    func() time.Time // time.Now when nil
 	// MinRetry and MaxRetry bound the wait after a failure, which doubles; 500 ms and 1 min when 0.

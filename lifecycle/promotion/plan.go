@@ -14,7 +14,7 @@ import (
 // plan is a change of Champion, worked out from one snapshot of the store. A dry run stops here.
 type plan struct {
 	model    store.Model
-	action   string // "promote" or "rollback"
+	action   string // stage.ActionPromote or stage.ActionRollback
 	reason   string
 	by       by
 	dryRun   bool
@@ -63,7 +63,7 @@ func lost(tx store.Reader, m store.Model, expected int64) error {
 		return err
 	}
 	verb := "promoted"
-	if won.Action == "rollback" {
+	if won.Action == stage.ActionRollback {
 		verb = "rolled back to"
 	}
 	return fmt.Errorf("%w: %s is at generation %d, expected %d: %s %s version %d at %s (%s)", ErrGeneration, m.Name,
@@ -82,7 +82,7 @@ func planPromotion(tx store.Reader, r Request) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	p.action, p.reason, p.dryRun = "promote", r.Reason, r.DryRun
+	p.action, p.reason, p.dryRun = stage.ActionPromote, r.Reason, r.DryRun
 	p.by = by{r.Actor, r.AuthMethod, r.RequestID}
 	p.oldTo = stage.Archived
 	if p.old != nil {
@@ -131,7 +131,7 @@ func planRollback(tx store.Reader, r RollbackRequest) (plan, error) {
 	if p.old == nil {
 		return plan{}, fmt.Errorf("%s: %w", r.Model, store.ErrNoChampion)
 	}
-	p.action, p.reason, p.dryRun = "rollback", r.Reason, r.DryRun
+	p.action, p.reason, p.dryRun = stage.ActionRollback, r.Reason, r.DryRun
 	p.by = by{r.Actor, r.AuthMethod, r.RequestID}
 	p.oldTo = stage.Quarantined
 	if r.Keep {
@@ -295,7 +295,7 @@ func (p *plan) change(now time.Time) Change {
 	}
 	name := p.model.Name
 	switch p.action {
-	case "promote":
+	case stage.ActionPromote:
 		say("%s version %d, now Validated, becomes Champion", name, c.ToVersion)
 		if p.old != nil {
 			say("version %d is archived; a rollback goes back to it", c.FromVersion)

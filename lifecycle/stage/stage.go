@@ -75,27 +75,45 @@ type Move struct {
 // none is the empty stage for the moves that create a version.
 const none Stage = ""
 
+// The actions, as the audit log and the champion history call them.
+const (
+	ActionCreate     = "create"
+	ActionRegister   = "register"
+	ActionFail       = "fail"
+	ActionValidate   = "validate"
+	ActionReject     = "reject"
+	ActionPromote    = "promote"
+	ActionArchive    = "archive"
+	ActionQuarantine = "quarantine"
+	ActionRollback   = "rollback"
+	ActionRetire     = "retire"
+)
+
 // Moves lists every transition that exists.
 func Moves() []Move {
+	const (
+		failed    = "a required gate failed, evidence stored"
+		passAgain = "all required gates pass again, evidence stored"
+	)
 	return []Move{
-		{none, Created, "create", "no other training of the model is active"},
-		{none, Trained, "register", "artifact digest matches, every tree loads"},
-		{Created, Trained, "register", "artifact digest matches, every tree loads"},
-		{Created, Failed, "fail", "the training run ended without a model"},
-		{Trained, Validated, "validate", "all required gates pass, evidence stored"},
-		{Trained, Rejected, "reject", "a required gate failed, evidence stored"},
-		{Validated, Validated, "validate", "all required gates pass again, evidence stored"},
-		{Validated, Rejected, "reject", "a required gate failed, evidence stored"},
-		{Validated, Champion, "promote", "generation as expected, passing evidence stored, artifact digest matches"},
-		{Champion, Archived, "archive", "another version becomes Champion in the same transaction"},
-		{Champion, Quarantined, "quarantine", "a rollback makes another version Champion in the same transaction"},
-		{Archived, Champion, "rollback", "in the champion history, digest and parity checked again"},
-		{Archived, Validated, "validate", "all required gates pass again, evidence stored"},
-		{Archived, Rejected, "reject", "a required gate failed, evidence stored"},
-		{Archived, Retired, "retire", "outside the rollback window, no retained batch needs it"},
-		{Rejected, Retired, "retire", "retention"},
-		{Failed, Retired, "retire", "retention"},
-		{Quarantined, Retired, "retire", "retention, no retained batch needs it"},
+		{none, Created, ActionCreate, "no other training of the model is active"},
+		{none, Trained, ActionRegister, "artifact digest matches, every tree loads"},
+		{Created, Trained, ActionRegister, "artifact digest matches, every tree loads"},
+		{Created, Failed, ActionFail, "the training run ended without a model"},
+		{Trained, Validated, ActionValidate, "all required gates pass, evidence stored"},
+		{Trained, Rejected, ActionReject, failed},
+		{Validated, Validated, ActionValidate, passAgain},
+		{Validated, Rejected, ActionReject, failed},
+		{Validated, Champion, ActionPromote, "generation as expected, passing evidence stored, artifact digest matches"},
+		{Champion, Archived, ActionArchive, "another version becomes Champion in the same transaction"},
+		{Champion, Quarantined, ActionQuarantine, "a rollback makes another version Champion in the same transaction"},
+		{Archived, Champion, ActionRollback, "in the champion history, digest and parity checked again"},
+		{Archived, Validated, ActionValidate, passAgain},
+		{Archived, Rejected, ActionReject, failed},
+		{Archived, Retired, ActionRetire, "outside the rollback window, no retained batch needs it"},
+		{Rejected, Retired, ActionRetire, "retention"},
+		{Failed, Retired, ActionRetire, "retention"},
+		{Quarantined, Retired, ActionRetire, "retention, no retained batch needs it"},
 	}
 }
 

@@ -212,7 +212,7 @@ func (s *Service) insert(tx store.Tx, r RegisterRequest, m *forest.Model) (Versi
 		return Version{}, err
 	}
 	_, err = audit.Append(tx, audit.Entry{
-		At: now, Actor: r.Actor, AuthMethod: r.AuthMethod, Action: "register", Model: r.Model, Version: n,
+		At: now, Actor: r.Actor, AuthMethod: r.AuthMethod, Action: stage.ActionRegister, Model: r.Model, Version: n,
 		ToStage: row.Stage, Generation: model.Generation, RequestID: r.RequestID,
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
 
 type fixture struct {
 	*version.Service
+
 	store    store.Store
 	registry registry.Registry
 	audit    *audit.Service

@@ -123,7 +123,7 @@ func (r *Registry) verify(ctx context.Context, dir, digest string) (registry.Art
 	if err != nil {
 		return registry.Artifact{}, err
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // only read from
 	a, err := readManifest(root, digest)
 	if err != nil {
 		return registry.Artifact{}, err

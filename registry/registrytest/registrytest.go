@@ -49,6 +49,12 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
+// Names that the suite uses often.
+const (
+	notes  = "data/deep/notes.md"
+	nested = "d/x"
+)
+
 // Files are the names and contents of an artifact.
 type Files map[string][]byte
 
@@ -124,7 +130,7 @@ func sample() Files {
 	big := make([]byte, 100_000)
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(big)
-	return Files{"model.txt": []byte("tree\n"), "data/golden.parquet": big, "data/deep/notes.md": []byte("ü")}
+	return Files{"model.txt": []byte("tree\n"), "data/golden.parquet": big, notes: []byte("ü")}
 }
 
 func testRoundTrip(t *testing.T, open Open) {
@@ -135,7 +141,7 @@ func testRoundTrip(t *testing.T, open Open) {
 		t.Errorf("digest is %q", a.Digest)
 	}
 	var want []registry.File
-	for _, name := range []string{"data/deep/notes.md", "data/golden.parquet", "model.txt"} {
+	for _, name := range []string{notes, "data/golden.parquet", "model.txt"} {
 		h := sha256.Sum256(files[name])
 		want = append(want, registry.File{
 			Name: name, Size: int64(len(files[name])), Digest: "sha256:" + hex.EncodeToString(h[:]),
@@ -192,7 +198,7 @@ func testConcurrent(t *testing.T, open Open) {
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
-			_, err := Put(context.Background(), r, []string{"model.txt", "data/golden.parquet", "data/deep/notes.md"}, files)
+			_, err := Put(context.Background(), r, []string{"model.txt", "data/golden.parquet", notes}, files)
 			errs <- err
 		}()
 	}
@@ -236,7 +242,7 @@ func testNames(t *testing.T, open Open) {
 	}
 	good := Files{}
 	for _, name := range []string{
-		"model.txt", ".hidden", "a b", "...a", "ärger/日本.ubj", "console", "com", "manifest.json", "files/x", "comx",
+		"model.txt", ".hidden", "a b", "...a", "ärger/ñ.ubj", "console", "com", "manifest.json", "files/x", "comx",
 		strings.Repeat("x", 255), "a-b_c+d=e,f@g%20#", "com10",
 	} {
 		good[name] = []byte(name)
@@ -247,7 +253,7 @@ func testNames(t *testing.T, open Open) {
 func testDuplicates(t *testing.T, open Open) {
 	r := open(t, t.TempDir(), 0)
 	for _, names := range [][]string{
-		{"a", "a"}, {"a", "A"}, {"d/x", "D/X"}, {"d", "d/x"}, {"d/x", "d"}, {"a/b/c", "a/b"}, {"a/b", "a/b/c/d"},
+		{"a", "a"}, {"a", "A"}, {nested, "D/X"}, {"d", nested}, {nested, "d"}, {"a/b/c", "a/b"}, {"a/b", "a/b/c/d"},
 	} {
 		_, err := Put(t.Context(), r, names, Files{})
 		if !errors.Is(err, registry.ErrPath) {

@@ -21,8 +21,8 @@ func scanBatch(b *store.BatchRow) func(scanner) error {
 		return row.Scan(&b.ID, &b.State, &b.Phase, &b.Attempt, &l.ModelName, &l.ModelVersion, &l.RunID, &l.ModelDigest,
 			&l.Generation, &l.GitSHA, stamp{&l.TrainedAt}, &l.FeatureSchemaHash, &l.EngineBuild, &b.InputSource,
 			&b.InputVersion, &b.InputDate, &b.OutputTable, &b.ConfigDigest, &b.Rows, stamp{&b.StartedAt},
-			stamp{&b.FinishedAt}, stamp{&b.ScoredAt}, document{&b.Timings}, document{&b.Histogram}, real{&b.ScoreMin},
-			real{&b.ScoreMax}, real{&b.ScoreMean}, real{&b.PositiveRate}, real{&b.DecisionThreshold}, &b.OutputDigest,
+			stamp{&b.FinishedAt}, stamp{&b.ScoredAt}, document{&b.Timings}, document{&b.Histogram}, float{&b.ScoreMin},
+			float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate}, float{&b.DecisionThreshold}, &b.OutputDigest,
 			&b.Replaced, &b.Error)
 	}
 }
@@ -112,7 +112,7 @@ ON CONFLICT (id) DO UPDATE SET
 		b.ID, b.State, b.Phase, b.Lineage.ModelName, b.Lineage.ModelVersion, b.Lineage.RunID, b.Lineage.ModelDigest,
 		b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt), b.Lineage.FeatureSchemaHash,
 		b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable, b.ConfigDigest, b.Rows,
-		at(b.StartedAt), at(b.ScoredAt), real{&b.DecisionThreshold})
+		at(b.StartedAt), at(b.ScoredAt), float{&b.DecisionThreshold})
 	if err != nil {
 		return store.BatchRow{}, err
 	}
@@ -161,8 +161,8 @@ WHERE id = ? AND state = 'running' AND attempt = ?`,
 		b.Lineage.ModelDigest, b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt),
 		b.Lineage.FeatureSchemaHash, b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable,
 		b.ConfigDigest, b.Rows, at(b.StartedAt), at(b.FinishedAt), at(b.ScoredAt), document{b.Timings},
-		document{b.Histogram}, real{&b.ScoreMin}, real{&b.ScoreMax}, real{&b.ScoreMean}, real{&b.PositiveRate},
-		real{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.ID, b.Attempt)
+		document{b.Histogram}, float{&b.ScoreMin}, float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate},
+		float{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.ID, b.Attempt)
 	if err != nil || n == 1 {
 		return err
 	}

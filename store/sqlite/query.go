@@ -42,7 +42,7 @@ func (r *reader) each(scan func(scanner) error, query string, args ...any) error
 	if err != nil {
 		return r.s.wrap("read", err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err has what matters
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return r.s.wrap("read", err)

@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
@@ -106,7 +107,7 @@ func ensureFile(path string) error {
 
 func dsn(path string, busy time.Duration, readOnly bool) string {
 	q := url.Values{}
-	q.Set("_busy_timeout", fmt.Sprint(busy.Milliseconds()))
+	q.Set("_busy_timeout", strconv.FormatInt(busy.Milliseconds(), 10))
 	q.Set("_defensive", "1")
 	q.Set("_dqs", "0")
 	q.Set("_error_rc", "1")

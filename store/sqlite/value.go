@@ -48,11 +48,11 @@ func (s stamp) Scan(src any) error {
 	return nil
 }
 
-// real is a float column: SQLite has no NaN and stores it as NULL.
-type real struct{ v *float64 }
+// float is a float column: SQLite has no NaN and stores it as NULL.
+type float struct{ v *float64 }
 
 // Value implements driver.Valuer.
-func (r real) Value() (driver.Value, error) {
+func (r float) Value() (driver.Value, error) {
 	if math.IsNaN(*r.v) {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (r real) Value() (driver.Value, error) {
 }
 
 // Scan implements sql.Scanner.
-func (r real) Scan(src any) error {
+func (r float) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:
 		*r.v = math.NaN()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func newBatch(id string) store.BatchRow {
 		InputDate: "2026-03-01", OutputTable: "uat.predictions.churn_scores", ConfigDigest: "sha256:c", Rows: 10,
 		StartedAt: t0, ScoredAt: t0.Add(time.Second), DecisionThreshold: 0.5,
 		Lineage: store.Lineage{
-			ModelName: "churn", ModelVersion: 3, RunID: "run", ModelDigest: "sha256:m", Generation: 5, GitSHA: "abc",
+			ModelName: model, ModelVersion: 3, RunID: "run", ModelDigest: "sha256:m", Generation: 5, GitSHA: "abc",
 			TrainedAt: t0.Add(-time.Hour), FeatureSchemaHash: "h", EngineBuild: "treeline-engine/1 portable",
 		},
 	}
@@ -140,7 +141,7 @@ func testBatchPages(t *testing.T, open Open) {
 		}
 	}
 	for size := range 8 {
-		same(t, list(store.BatchQuery{Model: "churn", PageSize: size}), want)
+		same(t, list(store.BatchQuery{Model: model, PageSize: size}), want)
 	}
 	same(t, list(store.BatchQuery{PageSize: 3}), append([]string{"b6"}, want...))
 	same(t, list(store.BatchQuery{State: store.BatchFailed}), []string(nil))
@@ -190,7 +191,7 @@ func testBatchesOf(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	view(t, s, func(r store.Reader) error {
-		got, err := r.BatchesOf("churn", 3, 5, since)
+		got, err := r.BatchesOf(model, 3, 5, since)
 		same(t, got, []string{
 			"c-pinned-at-generation", "a-failed-in-commit", "b-running-in-commit", "d-done", "e-version-by-number",
 		})
@@ -217,7 +218,7 @@ func testInterrupted(t *testing.T, open Open) {
 		t.Fatal(err)
 	}
 	s = open(t, dir)
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // Close is tested elsewhere
 	l = store.NewLedger(s)
 	n, err := l.MarkRunningInterrupted(t.Context(), t0.Add(time.Hour))
 	same(t, n, int64(2))
@@ -241,7 +242,7 @@ func testPageTokens(t *testing.T, open Open) {
 	s := start(t, open)
 	l := store.NewLedger(s)
 	for i := range 3 {
-		if _, err := l.BeginBatch(t.Context(), newBatch(fmt.Sprint(i))); err != nil {
+		if _, err := l.BeginBatch(t.Context(), newBatch(strconv.Itoa(i))); err != nil {
 			t.Fatal(err)
 		}
 		update(t, s, func(tx store.Tx) error {
@@ -258,7 +259,7 @@ func testPageTokens(t *testing.T, open Open) {
 		{PageToken: "!!"},
 		{PageToken: "bnVsbA"},
 		{PageToken: next[1:]},
-		{PageToken: next, Model: "churn"},
+		{PageToken: next, Model: model},
 		{PageToken: next, State: store.BatchRunning},
 	} {
 		_, _, err := l.ListBatches(t.Context(), q)
@@ -271,7 +272,7 @@ func testPageTokens(t *testing.T, open Open) {
 		if err != nil || next == "" {
 			t.Fatalf("next is %q, error %v", next, err)
 		}
-		_, _, err = r.Audit(store.AuditQuery{PageToken: next, Model: "churn"})
+		_, _, err = r.Audit(store.AuditQuery{PageToken: next, Model: model})
 		wantErr(t, err, store.ErrPageToken)
 		return nil
 	})

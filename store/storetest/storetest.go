@@ -47,7 +47,14 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// T0 is the time at which the suite's rows happen.
+// What most rows of the suite name.
+const (
+	model   = "churn"
+	actor   = "ann"
+	promote = "promote"
+)
+
+// t0 is the time at which the suite's rows happen.
 var t0 = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
 
 func start(t *testing.T, open Open) store.Store {
@@ -94,7 +101,7 @@ func newVersion(model string, n int64) store.Version {
 		Model: model, Version: n, Stage: "trained", StageAt: t0, Digest: fmt.Sprintf("sha256:%064x", n),
 		ModelFile: "model.txt", GoldenFile: "golden.parquet", Format: "lightgbm-text", Library: "lightgbm",
 		LibraryVersion: "v4", Objective: "binary sigmoid:1", Features: 11, Trees: 200, RunID: "run-1", GitSHA: "abc",
-		TrainedAt: t0.Add(-time.Hour), RegisteredAt: t0, RegisteredBy: "ann",
+		TrainedAt: t0.Add(-time.Hour), RegisteredAt: t0, RegisteredBy: actor,
 		Tags: map[string]string{"team": "growth", "ö": "\"quoted\"\n"},
 	}
 }
@@ -121,17 +128,17 @@ func testVersions(t *testing.T, open Open) {
 	view(t, s, func(r store.Reader) error {
 		models, err := r.Models()
 		same(t, models, []store.Model(nil))
-		_, missing := r.Model("churn")
+		_, missing := r.Model(model)
 		wantErr(t, missing, store.ErrModelNotFound)
-		_, missing = r.Versions("churn")
+		_, missing = r.Versions(model)
 		wantErr(t, missing, store.ErrModelNotFound)
-		_, missing = r.Version("churn", 1)
+		_, missing = r.Version(model, 1)
 		wantErr(t, missing, store.ErrModelNotFound)
-		_, missing = r.NewestVersion("churn", "trained")
+		_, missing = r.NewestVersion(model, "trained")
 		wantErr(t, missing, store.ErrModelNotFound)
 		return err
 	})
-	v1, v2, other := newVersion("churn", 1), newVersion("churn", 2), newVersion("alpha", 1)
+	v1, v2, other := newVersion(model, 1), newVersion(model, 2), newVersion("alpha", 1)
 	v2.Tags, v2.TrainedAt, v2.GoldenFile = nil, time.Time{}, ""
 	update(t, s, func(tx store.Tx) error {
 		for _, v := range []store.Version{v1, v2, other} {
@@ -139,52 +146,52 @@ func testVersions(t *testing.T, open Open) {
 				return err
 			}
 		}
-		n, err := tx.NextVersion("churn")
+		n, err := tx.NextVersion(model)
 		same(t, n, int64(3))
 		return err
 	})
 	view(t, s, func(r store.Reader) error {
-		got, err := r.Versions("churn")
+		got, err := r.Versions(model)
 		same(t, got, []store.Version{v2, v1})
-		one, err1 := r.Version("churn", 1)
+		one, err1 := r.Version(model, 1)
 		same(t, one, v1)
-		newest, err2 := r.NewestVersion("churn", "trained")
+		newest, err2 := r.NewestVersion(model, "trained")
 		same(t, newest, v2)
 		file, err4 := r.ModelFile(v1.Digest)
 		same(t, file, v1.ModelFile)
 		_, missing := r.ModelFile("sha256:other")
 		wantErr(t, missing, store.ErrVersionNotFound)
-		_, missing = r.NewestVersion("churn", "validated")
+		_, missing = r.NewestVersion(model, "validated")
 		wantErr(t, missing, store.ErrVersionNotFound)
-		_, missing = r.Version("churn", 9)
+		_, missing = r.Version(model, 9)
 		wantErr(t, missing, store.ErrVersionNotFound)
 		models, err3 := r.Models()
 		same(t, models, []store.Model{
 			{Name: "alpha", CreatedAt: t0, Versions: 1, Latest: 1},
-			{Name: "churn", CreatedAt: t0, Versions: 2, Latest: 2},
+			{Name: model, CreatedAt: t0, Versions: 2, Latest: 2},
 		})
 		return errors.Join(err, err1, err2, err3, err4)
 	})
 
 	// A number is never given twice and none is left out; equal bytes are one version unless it was of no use.
 	for _, bad := range []int64{1, 2, 4} {
-		v := newVersion("churn", bad)
+		v := newVersion(model, bad)
 		v.Digest = "sha256:new"
 		wantErr(t, s.Update(t.Context(), func(tx store.Tx) error { return insert(tx, v) }), store.ErrConflict)
 	}
-	again := newVersion("churn", 3)
+	again := newVersion(model, 3)
 	again.Digest = v1.Digest
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error { return insert(tx, again) }), store.ErrConflict)
 	update(t, s, func(tx store.Tx) error {
-		if err := tx.SetStage("churn", 1, "trained", "rejected", t0); err != nil {
+		if err := tx.SetStage(model, 1, "trained", "rejected", t0); err != nil {
 			return err
 		}
-		_, missing := tx.VersionByDigest("churn", v1.Digest, "rejected", "failed")
+		_, missing := tx.VersionByDigest(model, v1.Digest, "rejected", "failed")
 		wantErr(t, missing, store.ErrVersionNotFound)
 		if err := insert(tx, again); err != nil {
 			return err
 		}
-		got, err := tx.VersionByDigest("churn", v1.Digest)
+		got, err := tx.VersionByDigest(model, v1.Digest)
 		same(t, got, again)
 		return err
 	})
@@ -193,29 +200,29 @@ func testVersions(t *testing.T, open Open) {
 func testStages(t *testing.T, open Open) {
 	s := start(t, open)
 	later := t0.Add(time.Minute)
-	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion("churn", 1)) })
+	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion(model, 1)) })
 	update(t, s, func(tx store.Tx) error {
-		if err := tx.SetStage("churn", 1, "trained", "validated", later); err != nil {
+		if err := tx.SetStage(model, 1, "trained", "validated", later); err != nil {
 			return err
 		}
-		wantErr(t, tx.SetStage("churn", 1, "trained", "rejected", later), store.ErrConflict)
-		wantErr(t, tx.SetStage("churn", 2, "trained", "rejected", later), store.ErrVersionNotFound)
+		wantErr(t, tx.SetStage(model, 1, "trained", "rejected", later), store.ErrConflict)
+		wantErr(t, tx.SetStage(model, 2, "trained", "rejected", later), store.ErrVersionNotFound)
 		wantErr(t, tx.SetStage("x", 2, "trained", "rejected", later), store.ErrModelNotFound)
-		v, err := tx.Version("churn", 1)
+		v, err := tx.Version(model, 1)
 		same(t, v.Stage, "validated")
 		same(t, v.StageAt, later)
 		return err
 	})
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error {
-		return tx.SetStage("churn", 1, "validated", "no such stage", later)
+		return tx.SetStage(model, 1, "validated", "no such stage", later)
 	}), store.ErrConflict)
 	update(t, s, func(tx store.Tx) error {
-		if err := tx.SetGeneration("churn", 0, 1); err != nil {
+		if err := tx.SetGeneration(model, 0, 1); err != nil {
 			return err
 		}
-		wantErr(t, tx.SetGeneration("churn", 0, 1), store.ErrConflict)
+		wantErr(t, tx.SetGeneration(model, 0, 1), store.ErrConflict)
 		wantErr(t, tx.SetGeneration("x", 0, 1), store.ErrModelNotFound)
-		m, err := tx.Model("churn")
+		m, err := tx.Model(model)
 		same(t, m.Generation, int64(1))
 		return err
 	})
@@ -225,21 +232,21 @@ func testOneChampion(t *testing.T, open Open) {
 	s := start(t, open)
 	update(t, s, func(tx store.Tx) error {
 		for n := int64(1); n <= 2; n++ {
-			if err := insert(tx, newVersion("churn", n)); err != nil {
+			if err := insert(tx, newVersion(model, n)); err != nil {
 				return err
 			}
 		}
 		if err := insert(tx, newVersion("other", 1)); err != nil {
 			return err
 		}
-		return errors.Join(tx.SetStage("churn", 1, "trained", "champion", t0),
+		return errors.Join(tx.SetStage(model, 1, "trained", "champion", t0),
 			tx.SetStage("other", 1, "trained", "champion", t0))
 	})
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error {
-		return tx.SetStage("churn", 2, "trained", "champion", t0)
+		return tx.SetStage(model, 2, "trained", "champion", t0)
 	}), store.ErrConflict)
 	view(t, s, func(r store.Reader) error {
-		m, err := r.Model("churn")
+		m, err := r.Model(model)
 		same(t, m.Champion, int64(1))
 		return err
 	})
@@ -250,39 +257,39 @@ func testPeriods(t *testing.T, open Open) {
 	var p1, p2 store.Period
 	update(t, s, func(tx store.Tx) error {
 		for n := int64(1); n <= 2; n++ {
-			if err := insert(tx, newVersion("churn", n)); err != nil {
+			if err := insert(tx, newVersion(model, n)); err != nil {
 				return err
 			}
 		}
 		_, missing := tx.OpenPeriod("x")
 		wantErr(t, missing, store.ErrModelNotFound)
-		_, missing = tx.OpenPeriod("churn")
+		_, missing = tx.OpenPeriod(model)
 		wantErr(t, missing, store.ErrNoChampion)
-		wantErr(t, tx.EndPeriod("churn", t0), store.ErrNoChampion)
-		a, err := link(tx, store.AuditRow{At: t0, Action: "promote", Model: "churn", Version: 1})
+		wantErr(t, tx.EndPeriod(model, t0), store.ErrNoChampion)
+		a, err := link(tx, store.AuditRow{At: t0, Action: promote, Model: model, Version: 1})
 		if err != nil {
 			return err
 		}
 		p1 = store.Period{
-			Model: "churn", Generation: 1, Version: 1, Since: t0, Action: "promote", Actor: "ann",
+			Model: model, Generation: 1, Version: 1, Since: t0, Action: promote, Actor: actor,
 			Reason: "first", AuditSeq: a.Seq,
 		}
 		return tx.BeginPeriod(p1)
 	})
 	p2 = store.Period{
-		Model: "churn", Generation: 2, Version: 2, Below: 1, Since: t0.Add(time.Hour), Action: "rollback",
+		Model: model, Generation: 2, Version: 2, Below: 1, Since: t0.Add(time.Hour), Action: "rollback",
 		Actor: "bob", Reason: "second", AuditSeq: p1.AuditSeq,
 	}
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error { return tx.BeginPeriod(p2) }), store.ErrConflict)
 	update(t, s, func(tx store.Tx) error {
-		return errors.Join(tx.EndPeriod("churn", p2.Since), tx.BeginPeriod(p2))
+		return errors.Join(tx.EndPeriod(model, p2.Since), tx.BeginPeriod(p2))
 	})
 	view(t, s, func(r store.Reader) error {
 		closed := p1
 		closed.Until = p2.Since
-		got, err := r.Periods("churn")
+		got, err := r.Periods(model)
 		same(t, got, []store.Period{p2, closed})
-		open, err2 := r.OpenPeriod("churn")
+		open, err2 := r.OpenPeriod(model)
 		same(t, open, p2)
 		_, missing := r.Periods("x")
 		wantErr(t, missing, store.ErrModelNotFound)
@@ -296,7 +303,7 @@ func testAudit(t *testing.T, open Open) {
 	for i := range 7 {
 		update(t, s, func(tx store.Tx) error {
 			r, err := link(tx, store.AuditRow{
-				At: t0.Add(time.Duration(i) * time.Second), Actor: "ann", AuthMethod: "none", Action: []string{"register", "promote"}[i%2],
+				At: t0.Add(time.Duration(i) * time.Second), Actor: actor, AuthMethod: "none", Action: []string{"register", promote}[i%2],
 				Model: []string{"a", "b"}[i/4], Version: int64(i), FromStage: "x", ToStage: "y", Generation: 4,
 				Reason: "be\"cause\n", EvidenceDigest: "sha256:e", RequestID: "r",
 			})
@@ -322,7 +329,7 @@ func testAudit(t *testing.T, open Open) {
 		same(t, next, "")
 		b, _, err3 := r.Audit(store.AuditQuery{Model: "b"})
 		same(t, b, rows[:3])
-		p, _, err4 := r.Audit(store.AuditQuery{Model: "a", Action: "promote"})
+		p, _, err4 := r.Audit(store.AuditQuery{Model: "a", Action: promote})
 		same(t, p, []store.AuditRow{rows[3], rows[5]})
 		v, _, err5 := r.Audit(store.AuditQuery{Version: 2})
 		same(t, v, []store.AuditRow{rows[4]})
@@ -354,31 +361,31 @@ func testAudit(t *testing.T, open Open) {
 func testEvidence(t *testing.T, open Open) {
 	s := start(t, open)
 	update(t, s, func(tx store.Tx) error {
-		return errors.Join(insert(tx, newVersion("churn", 1)), insert(tx, newVersion("churn", 2)))
+		return errors.Join(insert(tx, newVersion(model, 1)), insert(tx, newVersion(model, 2)))
 	})
 	e := store.Evidence{
-		Model: "churn", Version: 1, Outcome: "inconclusive", Digest: "sha256:1", Report: []byte(`{"a":1}`), At: t0,
-		Actor: "ann",
+		Model: model, Version: 1, Outcome: "inconclusive", Digest: "sha256:1", Report: []byte(`{"a":1}`), At: t0,
+		Actor: actor,
 	}
 	later := e
 	later.Outcome, later.Report = "pass", []byte(`{"a":2}`)
 	update(t, s, func(tx store.Tx) error {
-		_, missing := tx.Evidence("churn", 0)
+		_, missing := tx.Evidence(model, 0)
 		wantErr(t, missing, store.ErrNoEvidence)
 		return errors.Join(tx.PutEvidence(e), tx.PutEvidence(later))
 	})
 	view(t, s, func(r store.Reader) error {
 		for _, n := range []int64{0, 1} {
-			got, err := r.Evidence("churn", n)
+			got, err := r.Evidence(model, n)
 			if err != nil {
 				return err
 			}
 			got.ID = 0
 			same(t, got, later)
 		}
-		_, missing := r.Evidence("churn", 2)
+		_, missing := r.Evidence(model, 2)
 		wantErr(t, missing, store.ErrNoEvidence)
-		_, missing = r.Evidence("churn", 3)
+		_, missing = r.Evidence(model, 3)
 		wantErr(t, missing, store.ErrVersionNotFound)
 		_, missing = r.Evidence("x", 0)
 		wantErr(t, missing, store.ErrModelNotFound)
@@ -427,7 +434,7 @@ func testRollback(t *testing.T, open Open) {
 	s := start(t, open)
 	boom := errors.New("boom")
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error {
-		if err := insert(tx, newVersion("churn", 1)); err != nil {
+		if err := insert(tx, newVersion(model, 1)); err != nil {
 			return err
 		}
 		return boom
@@ -439,7 +446,7 @@ func testRollback(t *testing.T, open Open) {
 			}
 		}()
 		_ = s.Update(t.Context(), func(tx store.Tx) error {
-			if err := insert(tx, newVersion("churn", 1)); err != nil {
+			if err := insert(tx, newVersion(model, 1)); err != nil {
 				return err
 			}
 			panic("boom")
@@ -450,25 +457,25 @@ func testRollback(t *testing.T, open Open) {
 		same(t, models, []store.Model(nil))
 		return err
 	})
-	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion("churn", 1)) })
+	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion(model, 1)) })
 }
 
 func testSnapshot(t *testing.T, open Open) {
 	s := start(t, open)
-	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion("churn", 1)) })
+	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion(model, 1)) })
 	view(t, s, func(r store.Reader) error {
-		before, err := r.Versions("churn")
+		before, err := r.Versions(model)
 		if err != nil {
 			return err
 		}
 		done := make(chan error, 1)
 		go func() {
-			done <- s.Update(context.Background(), func(tx store.Tx) error { return insert(tx, newVersion("churn", 2)) })
+			done <- s.Update(context.Background(), func(tx store.Tx) error { return insert(tx, newVersion(model, 2)) })
 		}()
 		if err := <-done; err != nil {
 			return err
 		}
-		after, err := r.Versions("churn")
+		after, err := r.Versions(model)
 		same(t, after, before)
 		return err
 	})
@@ -477,18 +484,18 @@ func testSnapshot(t *testing.T, open Open) {
 func testConcurrent(t *testing.T, open Open) {
 	s := start(t, open)
 	const workers, each = 8, 20
-	update(t, s, func(tx store.Tx) error { return tx.EnsureModel("churn", t0) })
+	update(t, s, func(tx store.Tx) error { return tx.EnsureModel(model, t0) })
 	errs := make(chan error, workers)
 	for range workers {
 		go func() {
 			var err error
 			for range each {
 				err = errors.Join(err, s.Update(context.Background(), func(tx store.Tx) error {
-					n, err := tx.NextVersion("churn")
+					n, err := tx.NextVersion(model)
 					if err != nil {
 						return err
 					}
-					return tx.InsertVersion(newVersion("churn", n))
+					return tx.InsertVersion(newVersion(model, n))
 				}))
 			}
 			errs <- err
@@ -500,7 +507,7 @@ func testConcurrent(t *testing.T, open Open) {
 		}
 	}
 	view(t, s, func(r store.Reader) error {
-		m, err := r.Model("churn")
+		m, err := r.Model(model)
 		same(t, m.Latest, int64(workers*each))
 		same(t, m.Versions, int64(workers*each))
 		return err
@@ -509,17 +516,17 @@ func testConcurrent(t *testing.T, open Open) {
 
 func testReopen(t *testing.T, open Open) {
 	dir := t.TempDir()
-	v := newVersion("churn", 1)
+	v := newVersion(model, 1)
 	for i := range 3 {
 		s := open(t, dir)
 		if i == 0 {
 			update(t, s, func(tx store.Tx) error {
-				_, err := link(tx, store.AuditRow{At: t0, Action: "register", Model: "churn"})
+				_, err := link(tx, store.AuditRow{At: t0, Action: "register", Model: model})
 				return errors.Join(insert(tx, v), err)
 			})
 		}
 		view(t, s, func(r store.Reader) error {
-			got, err := r.Version("churn", 1)
+			got, err := r.Version(model, 1)
 			same(t, got, v)
 			head, err2 := r.AuditHead()
 			same(t, head.Seq, int64(1))
@@ -533,16 +540,16 @@ func testReopen(t *testing.T, open Open) {
 
 func testTimes(t *testing.T, open Open) {
 	s := start(t, open)
-	v := newVersion("churn", 1)
+	v := newVersion(model, 1)
 	zone := time.FixedZone("somewhere", 2*3600)
 	v.RegisteredAt = time.Date(2026, 1, 1, 1, 0, 0, 999999999, zone)
 	update(t, s, func(tx store.Tx) error { return insert(tx, v) })
 	view(t, s, func(r store.Reader) error {
-		got, err := r.Version("churn", 1)
+		got, err := r.Version(model, 1)
 		same(t, got.RegisteredAt, time.Date(2025, 12, 31, 23, 0, 0, 999999000, time.UTC))
 		return err
 	})
-	v = newVersion("churn", 2)
+	v = newVersion(model, 2)
 	v.TrainedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return insert(tx, v) }); err == nil {
 		t.Fatal("a year of five digits was stored")
@@ -553,7 +560,7 @@ func testCancelled(t *testing.T, open Open) {
 	s := start(t, open)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := s.Update(ctx, func(tx store.Tx) error {
-		if err := insert(tx, newVersion("churn", 1)); err != nil {
+		if err := insert(tx, newVersion(model, 1)); err != nil {
 			return err
 		}
 		cancel()
@@ -563,7 +570,7 @@ func testCancelled(t *testing.T, open Open) {
 		t.Fatalf("commit after cancel: %v", err)
 	}
 	wantErr(t, s.View(ctx, func(store.Reader) error { return nil }), context.Canceled)
-	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion("churn", 1)) })
+	update(t, s, func(tx store.Tx) error { return insert(tx, newVersion(model, 1)) })
 }
 
 func testClosed(t *testing.T, open Open) {
