@@ -24,7 +24,12 @@ func withNulls(rec arrow.Record, keys int, null []bool) arrow.Record {
 	for i := keys; i < end; i++ {
 		old := cols[i].Data()
 		buffers := append([]*memory.Buffer{memory.NewBufferBytes(valid)}, old.Buffers()[1:]...)
-		data := array.NewData(old.DataType(), old.Len(), buffers, old.Children(), nulls, 0)
+		var data arrow.ArrayData
+		if d, ok := cols[i].(*array.Dictionary); ok {
+			data = array.NewDataWithDictionary(old.DataType(), old.Len(), buffers, nulls, 0, d.Dictionary().Data().(*array.Data))
+		} else {
+			data = array.NewData(old.DataType(), old.Len(), buffers, nil, nulls, 0)
+		}
 		cols[i] = array.MakeFromData(data)
 		data.Release()
 		defer cols[i].Release()

@@ -99,10 +99,10 @@ func (p *flow) read(ctx context.Context) error {
 	defer close(p.ordered)
 	j, opts := p.job, p.job.b.deps.Options
 	stream, err := j.b.deps.Warehouse.Read(ctx, warehouse.Query{
-		Ref: j.ref, Columns: j.columns(), MaxBytes: opts.MemoryBudget / readerShare, BatchRows: opts.BatchRows, Threads: opts.Threads,
+		Ref: j.ref, Columns: j.columns, MaxBytes: opts.MemoryBudget / readerShare, BatchRows: opts.BatchRows, Threads: opts.Threads,
 	})
 	if err != nil {
-		return p.steps.read.failed(fmt.Errorf("reading %s: %w", j.plan.source(), err))
+		return p.steps.read.failed(ctx, fmt.Errorf("reading %s: %w", j.plan.source(), err))
 	}
 	var first int64
 	for {
@@ -123,11 +123,11 @@ func (p *flow) read(ctx context.Context) error {
 		}
 		if err != nil {
 			_ = stream.Close()
-			return p.steps.read.failed(err)
+			return p.steps.read.failed(ctx, err)
 		}
 	}
 	if err := stream.Close(); err != nil {
-		return p.steps.read.failed(fmt.Errorf("reading %s: %w", j.plan.source(), err))
+		return p.steps.read.failed(ctx, fmt.Errorf("reading %s: %w", j.plan.source(), err))
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (p *flow) scoreAll(ctx context.Context, into *part) {
 		case ctx.Err() != nil:
 			c.err = context.Cause(ctx)
 		default:
-			c.err = w.score(c)
+			c.err = w.score(ctx, c)
 		}
 		c.in.Release()
 		if c.err == nil {
@@ -191,7 +191,7 @@ func (p *flow) write(ctx context.Context, w warehouse.Writer, stop func()) error
 			c.err = w.Write(ctx, c.out)
 			p.steps.write.add(start)
 			if c.err != nil {
-				c.err = p.steps.write.failed(fmt.Errorf("staging rows %d to %d: %w", c.first, c.first+c.out.NumRows()-1, c.err))
+				c.err = p.steps.write.failed(ctx, fmt.Errorf("staging rows %d to %d: %w", c.first, c.first+c.out.NumRows()-1, c.err))
 			}
 		}
 		if first == nil && c.err != nil {
@@ -235,29 +235,29 @@ func (j *job) newWorker(s *steps, into *part) (*worker, error) {
 }
 
 // score fills in c.out.
-func (w *worker) score(c *piece) error {
+func (w *worker) score(ctx context.Context, c *piece) error {
 	j, p, rows := w.job, w.job.loaded.Program, int(c.in.NumRows())
 	start := time.Now()
 	refused, err := w.binding.Bind(w.block, c.in)
 	defer w.block.Reset(0) // it must not refer to the record once that is released
 	w.steps.bind.add(start)
 	if err != nil {
-		return w.steps.bind.failed(fmt.Errorf("rows %d to %d: %w", c.first, c.first+int64(rows)-1, err))
+		return w.steps.bind.failed(ctx, fmt.Errorf("rows %d to %d: %w", c.first, c.first+int64(rows)-1, err))
 	}
 	w.null = w.null[:0]
 	if len(refused) > 0 {
 		if j.b.deps.Options.RowErrors != RowsNull {
-			return w.steps.bind.failed(rowError(c.first, refused))
+			return w.steps.bind.failed(ctx, rowError(c.first, refused))
 		}
 		w.null = nullRows(w.null, rows, refused)
 	}
 	start = time.Now()
 	w.margins, w.preds = sized(w.margins, rows*p.Outputs()), sized(w.preds, rows*p.Width())
 	if err := p.Score(w.margins, w.block); err != nil {
-		return w.steps.score.failed(err)
+		return w.steps.score.failed(ctx, err)
 	}
 	if err := p.Predict(w.preds, w.margins); err != nil {
-		return w.steps.score.failed(err)
+		return w.steps.score.failed(ctx, err)
 	}
 	w.steps.score.add(start)
 

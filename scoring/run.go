@@ -34,8 +34,10 @@ type job struct {
 	loaded *Loaded
 	ref    warehouse.Ref
 	bind   *frame.Binding
-	spec   frame.OutputSpec
-	batch  Batch
+	// columns are those that the batch reads: keys first, then the features that are not keys themselves.
+	columns []string
+	spec    frame.OutputSpec
+	batch   Batch
 
 	read, scored, written atomic.Int64
 }
@@ -60,6 +62,7 @@ func (b *Batcher) execute(ctx context.Context, r *run, p plan) {
 		return
 	}
 	if err == nil {
+		j.enter(ctx, PhaseSnapshot) // now with its id
 		span.SetAttributes(attribute.String("treeline.score_batch_id", string(j.batch.ID)))
 		err = j.run(ctx, release)
 	}
@@ -131,7 +134,7 @@ func (j *job) snapshot(ctx context.Context) error {
 		return failed(span, err)
 	}
 	in := j.plan.input
-	in.Columns = j.columns()
+	in.Columns = j.columns
 	if j.ref, err = j.b.deps.Warehouse.Snapshot(ctx, in); err != nil {
 		return failed(span, err)
 	}
@@ -167,26 +170,22 @@ func (j *job) checkSchema(s *arrow.Schema) error {
 			missing = append(missing, fmt.Sprintf("%q", c))
 		}
 	}
-	_, err := frame.NewBinding(j.loaded.Model, j.loaded.Program, s, frame.BindOptions{Allowed: want, IgnoreExtra: true})
+	b, err := frame.NewBinding(j.loaded.Model, j.loaded.Program, s, frame.BindOptions{Allowed: want, IgnoreExtra: true})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", j.plan.source(), err)
+	} else {
+		j.columns = slices.Clone(j.plan.cfg.Keys)
+		for _, c := range b.Columns() {
+			if !slices.Contains(j.columns, c) {
+				j.columns = append(j.columns, c)
+			}
+		}
 	}
 	if len(missing) > 0 {
 		keyErr := fmt.Errorf("%s lacks key or date columns %s: %w", j.plan.source(), strings.Join(missing, ", "), warehouse.ErrColumn)
 		err = errors.Join(keyErr, err)
 	}
 	return err
-}
-
-// columns are those that the batch reads: keys first, then the features that are not keys themselves.
-func (j *job) columns() []string {
-	cols := slices.Clone(j.plan.cfg.Keys)
-	for _, f := range j.loaded.Model.Features {
-		if !slices.Contains(cols, f.Name) {
-			cols = append(cols, f.Name)
-		}
-	}
-	return cols
 }
 
 // run scores and commits a batch whose id it holds.

@@ -35,9 +35,9 @@ func (s *steps) all() []*step { return []*step{s.read, s.bind, s.score, s.stamp,
 // add counts the time since start.
 func (s *step) add(start time.Time) { s.busy.Add(int64(time.Since(start))) }
 
-// failed marks the step's span and passes the error on.
-func (s *step) failed(err error) error {
-	if s.span != nil {
+// failed marks the step's span and passes the error on. A step that ends because the pipe ended is not at fault.
+func (s *step) failed(ctx context.Context, err error) error {
+	if s.span != nil && ctx.Err() == nil {
 		return failed(s.span, err)
 	}
 	return err
