@@ -94,7 +94,7 @@ func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, 
 
 // maskCost estimates what masks take for 64 rows.
 func maskCost(p *maskPlan, trees []forest.Tree) float64 {
-	cost := costMask*float64(p.size) + costUnion*float64(p.unions)
+	cost := costMask * float64(p.size)
 	cost += costRank * word * float64(len(p.numeric)+len(p.sets))
 	for i := range trees {
 		cost += costBitTree + costBitNode*float64(len(trees[i].Nodes))

@@ -11,14 +11,13 @@ import (
 // maskPlan computes, for 64 rows at a time, one machine word for each distinct split of a group of trees: bit r is set
 // iff row r goes right. Words are numbered; number 0 is no row, number 1 every row.
 //
-// A numeric feature's words come from its ranks in one sweep over all cuts (exceed). A categorical feature's values
-// are numbered first, the same sweep gives a word for each value, and a set is the union of its values' words.
+// A numeric feature's words come from its ranks in one sweep over all cuts (exceed), a categorical feature's from a
+// table of its categories' outcomes, transposed (setMasks).
 type maskPlan struct {
 	numeric []numericMasks
 	sets    []setMasks
 	derived []derivation
 	size    int // number of words
-	unions  int // total length of the unions: what the sets cost
 }
 
 const (
@@ -40,26 +39,22 @@ type numericMasks struct {
 // derivation is a word made of others: (base | or) &^ not1 &^ not2.
 type derivation struct{ to, base, or, not1, not2 uint32 }
 
-// setMasks are the words of one categorical feature. Slot 0 is every code that no set mentions, then come the codes in
-// slots, then the values without a code, then NaN. base+s is the word of slot s.
+// setMasks are the words of one categorical feature, first, first+1, ... Slot 0 stands for every code that no set
+// mentions, then come the mentioned codes, the values without a code, and NaN. right holds, slot by slot, a bit for
+// each word: whether the slot goes right there. The words of 64 rows are their slots' bits, transposed.
 type setMasks struct {
 	feature int
 	slots   []uint16 // by code
 	n       int      // number of slots
-	base    int
-	unions  []union
-}
-
-// union is a word made of slots: their union, or the other rows.
-type union struct {
-	to     uint32
-	invert bool
-	slots  []uint16
+	first   int
+	splits  int      // number of words
+	right   []uint64 // n rows of (splits+63)/64
 }
 
 const (
 	maxSetCode  = 1 << 20 // codes of a set; beyond, trees are walked
 	maxSetSlots = 1 << 15
+	maxSetWords = 1 << 22 // of setMasks.right: 32 MiB
 )
 
 // maskable reports whether the splits can have masks.
@@ -181,13 +176,12 @@ func (p *maskPlan) take(n int) int {
 
 // planSets plans one feature's categorical splits.
 func (p *maskPlan) planSets(m *forest.Model, splits []split, ids map[split]uint32) bool {
-	f := setMasks{feature: int(splits[0].feature)}
+	f := setMasks{feature: int(splits[0].feature), first: p.size, n: 1}
 	words := 0
 	for _, s := range splits {
 		words = max(words, len(m.Sets[s.set]))
 	}
 	f.slots = make([]uint16, 32*words)
-	f.n = 1
 	for _, s := range splits {
 		for c := range codes(m.Sets[s.set]) {
 			if f.slots[c] != 0 {
@@ -199,43 +193,35 @@ func (p *maskPlan) planSets(m *forest.Model, splits []split, ids map[split]uint3
 			f.slots[c] = uint16(f.n)
 			f.n++
 		}
-	}
-	f.n += 2
-	f.base = p.take(f.n)
-	for _, s := range splits {
-		if _, done := ids[s]; done {
-			continue
+		if _, done := ids[s]; !done {
+			ids[s] = uint32(p.take(1))
+			f.splits++
 		}
-		ids[s] = uint32(p.take(1))
-		f.unions = append(f.unions, f.union(m, s, ids[s]))
-		p.unions += len(f.unions[len(f.unions)-1].slots)
+	}
+	p.size = f.first + (f.splits+word-1)/word*word // words are made 64 at a time
+	f.n += 2
+	width := (f.splits + word - 1) / word
+	if width*f.n > maxSetWords {
+		return false
+	}
+	f.right = make([]uint64, width*f.n)
+	for _, s := range splits {
+		at := int(ids[s]) - f.first
+		put := func(slot int, right bool) {
+			w := &f.right[slot*width+at/word]
+			*w = *w&^(1<<(at%word)) | uint64(one(right))<<(at%word)
+		}
+		for slot := range f.n - 2 {
+			put(slot, s.inSet)
+		}
+		for c := range codes(m.Sets[s.set]) {
+			put(int(f.slots[c]), !s.inSet)
+		}
+		put(f.n-2, !s.otherLeft)
+		put(f.n-1, s.nanRight)
 	}
 	p.sets = append(p.sets, f)
 	return true
-}
-
-// union writes the split as the shorter of the union of the slots that go right and that of the others.
-func (f *setMasks) union(m *forest.Model, s split, to uint32) union {
-	right := make([]bool, f.n)
-	for i := range right[:f.n-2] {
-		right[i] = s.inSet
-	}
-	for c := range codes(m.Sets[s.set]) {
-		right[f.slots[c]] = !s.inSet
-	}
-	right[f.n-2], right[f.n-1] = !s.otherLeft, s.nanRight
-	u := union{to: to}
-	count := 0
-	for _, r := range right {
-		count += one(r)
-	}
-	u.invert = 2*count > f.n
-	for i, r := range right {
-		if r != u.invert {
-			u.slots = append(u.slots, uint16(i))
-		}
-	}
-	return u
 }
 
 // codes iterates over the codes of a set.

@@ -56,7 +56,6 @@ func (f *numericMasks) run(s *rankScratch, v []float64, m []uint64) {
 
 // run computes the words for the feature's sets.
 func (f *setMasks) run(s *rankScratch, v []float64, m []uint64, cast forest.CategoryCast) {
-	narrow := f.n <= 1<<8
 	for r, x := range v {
 		slot := f.n - 1
 		if x == x {
@@ -68,32 +67,14 @@ func (f *setMasks) run(s *rankScratch, v []float64, m []uint64, cast forest.Cate
 				}
 			}
 		}
-		if narrow {
-			s.ranks[r&63] = uint8(slot)
-		} else {
-			s.wide[r&63] = uint16(slot)
-		}
+		s.wide[r&63] = uint16(slot)
 	}
-	own := m[f.base : f.base+f.n]
-	if narrow {
-		s.exceed(own[1:])
-	} else {
-		s.exceedWide(own[1:])
-	}
-	// own[i] is now "slot >= i" for i >= 1: neighbours differ in the rows of one slot.
-	own[0] = ^uint64(0)
-	for i := range own[1:] {
-		own[i] ^= own[i+1]
-	}
-	for i := range f.unions {
-		u := &f.unions[i]
-		var w uint64
-		for _, slot := range u.slots {
-			w |= own[slot]
+	width := (f.splits + word - 1) / word
+	for i := range width {
+		out := (*[word]uint64)(m[f.first+i*word:])
+		for r := range v {
+			out[r&63] = f.right[int(s.wide[r&63])*width+i]
 		}
-		if u.invert {
-			w = ^w
-		}
-		m[u.to] = w
+		transpose(out)
 	}
 }

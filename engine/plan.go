@@ -41,15 +41,14 @@ func (p *Program) Explain() Explanation { return p.explain }
 
 // The cost model, in nanoseconds on the reference machine of docs/design/0002-portable-tier.md. Only ratios matter.
 const (
-	costBitTree  = 50.0 // per tree and 64 rows
-	costBitNode  = 2.5  // per node and 64 rows
+	costBitTree  = 58.0 // per tree and 64 rows
+	costBitNode  = 2.1  // per node and 64 rows
 	costMask     = 1.3  // per distinct split and 64 rows
-	costUnion    = 0.5  // per slot of a category set and 64 rows
 	costRank     = 3.0  // per value
 	costKey      = 1.5  // per value
 	costWalkTree = 3.0  // per tree and row
-	costWalkStep = 1.0  // per step and row
-	mixedFactor  = 3.0  // for trees with category sets
+	costWalkStep = 2.0  // per step and row
+	mixedFactor  = 1.5  // for trees with category sets
 )
 
 // maxMasks bounds the words of a mask plan: beyond, they leave the second-level cache.

@@ -75,3 +75,18 @@ func (s *rankScratch) exceedWide(m []uint64) {
 	planes(&s.upper, (*[8]uint64)(p[8:]))
 	exceed(m, p[:bits.Len(uint(len(m)))])
 }
+
+// transpose transposes 64 x 64 bits: it exchanges bit r of m[i] and bit i of m[r].
+func transpose(m *[word]uint64) {
+	mask := uint64(0x00000000ffffffff)
+	for j := 32; j > 0; j >>= 1 {
+		for base := 0; base < word; base += 2 * j {
+			for i := base; i < base+j; i++ {
+				a, b := m[i&63], m[(i+j)&63]
+				t := (a>>(j&63) ^ b) & mask
+				m[i&63], m[(i+j)&63] = a^t<<(j&63), b^t
+			}
+		}
+		mask ^= mask << (j >> 1 & 63)
+	}
+}
