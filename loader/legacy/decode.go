@@ -218,7 +218,7 @@ func (d *decoder) gbtree() error {
 	if err != nil {
 		return err
 	}
-	trees, parallel, leafVector := p.i32(0), p.i32(1), p.i32(9)
+	trees, parallel, leafVector := p.i32(0), p.i32(1), p.i32(7)
 	switch {
 	case trees < 0:
 		return d.place(fault.Malformed("num_trees is %d", trees))
