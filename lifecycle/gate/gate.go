@@ -54,7 +54,7 @@ const (
 	Parity   = "parity"
 )
 
-// ErrNotPassed: a version that must pass the gates does not. The message has the gate's summary and hint.
+// ErrNotPassed means that a version that must pass the gates does not. The message has the gate's summary and hint.
 var ErrNotPassed = errors.New("gate: not passed")
 
 // Result is the verdict of one gate.

@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 
 // Names that the suite uses often.
 const (
+	golden = "data/golden.parquet"
 	notes  = "data/deep/notes.md"
 	nested = "d/x"
 )
@@ -130,7 +131,7 @@ func sample() Files {
 	big := make([]byte, 100_000)
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(big)
-	return Files{"model.txt": []byte("tree\n"), "data/golden.parquet": big, notes: []byte("ü")}
+	return Files{"model.txt": []byte("tree\n"), golden: big, notes: []byte("ü")}
 }
 
 func testRoundTrip(t *testing.T, open Open) {
@@ -141,7 +142,7 @@ func testRoundTrip(t *testing.T, open Open) {
 		t.Errorf("digest is %q", a.Digest)
 	}
 	var want []registry.File
-	for _, name := range []string{notes, "data/golden.parquet", "model.txt"} {
+	for _, name := range []string{notes, golden, "model.txt"} {
 		h := sha256.Sum256(files[name])
 		want = append(want, registry.File{
 			Name: name, Size: int64(len(files[name])), Digest: "sha256:" + hex.EncodeToString(h[:]),
@@ -198,7 +199,7 @@ func testConcurrent(t *testing.T, open Open) {
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
-			_, err := Put(context.Background(), r, []string{"model.txt", "data/golden.parquet", notes}, files)
+			_, err := Put(context.Background(), r, []string{"model.txt", golden, notes}, files)
 			errs <- err
 		}()
 	}
