@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 
 // Names that the suite uses often.
 const (
+	tree   = "model.txt"
 	golden = "data/golden.parquet"
 	notes  = "data/deep/notes.md"
 	nested = "d/x"
@@ -131,7 +132,7 @@ func sample() Files {
 	big := make([]byte, 100_000)
 	rng := rand.NewChaCha8([32]byte{1})
 	_, _ = rng.Read(big)
-	return Files{"model.txt": []byte("tree\n"), golden: big, notes: []byte("ü")}
+	return Files{tree: []byte("tree\n"), golden: big, notes: []byte("ü")}
 }
 
 func testRoundTrip(t *testing.T, open Open) {
@@ -142,7 +143,7 @@ func testRoundTrip(t *testing.T, open Open) {
 		t.Errorf("digest is %q", a.Digest)
 	}
 	var want []registry.File
-	for _, name := range []string{notes, golden, "model.txt"} {
+	for _, name := range []string{notes, golden, tree} {
 		h := sha256.Sum256(files[name])
 		want = append(want, registry.File{
 			Name: name, Size: int64(len(files[name])), Digest: "sha256:" + hex.EncodeToString(h[:]),
@@ -199,7 +200,7 @@ func testConcurrent(t *testing.T, open Open) {
 	errs := make(chan error, 8)
 	for range cap(errs) {
 		go func() {
-			_, err := Put(context.Background(), r, []string{"model.txt", golden, notes}, files)
+			_, err := Put(context.Background(), r, []string{tree, golden, notes}, files)
 			errs <- err
 		}()
 	}
@@ -243,7 +244,7 @@ func testNames(t *testing.T, open Open) {
 	}
 	good := Files{}
 	for _, name := range []string{
-		"model.txt", ".hidden", "a b", "...a", "ärger/ñ.ubj", "console", "com", "manifest.json", "files/x", "comx",
+		tree, ".hidden", "a b", "...a", "ärger/ñ.ubj", "console", "com", "manifest.json", "files/x", "comx",
 		strings.Repeat("x", 255), "a-b_c+d=e,f@g%20#", "com10",
 	} {
 		good[name] = []byte(name)
