@@ -1,0 +1,139 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/forest"
+)
+
+// linkModel is a model without trees: its margins are what Predict is given.
+func linkModel(kind forest.LinkKind, outputs int, t forest.FloatType, slope, divisor float64) *forest.Model {
+	return &forest.Model{
+		Outputs: outputs, Base: make([]float64, outputs), Scale: 1, Arithmetic: forest.Arithmetic{Sum: t, Input: t},
+		Link: forest.Link{Kind: kind, Slope: slope, Divisor: divisor, Type: t},
+	}
+}
+
+var linkKinds = map[string]forest.LinkKind{
+	"Identity": forest.Identity, "Sigmoid": forest.Sigmoid, "Softmax": forest.Softmax, "OneVsAll": forest.OneVsAll,
+	"Exp": forest.Exp, "Log1pExp": forest.Log1pExp, "SignedSquare": forest.SignedSquare, "Hinge": forest.Hinge,
+	"ArgMax": forest.ArgMax,
+}
+
+// The golden file holds what LightGBM and XGBoost themselves made of margins (see testdata/links.py).
+func TestLinksAreTheLibraries(t *testing.T) {
+	data, err := os.ReadFile("testdata/links.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Library, Link  string
+		Outputs        int
+		Slope, Divisor float64
+		Margins        []float64
+		Predictions    []string
+	}
+	if err := json.Unmarshal(data, &cases); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, c := range cases {
+		t.Run(c.Library+" "+c.Link, func(t *testing.T) {
+			kind, ok := linkKinds[c.Link]
+			if !ok || len(c.Margins) < 100 {
+				t.Fatalf("golden case %q has %d margins", c.Link, len(c.Margins))
+			}
+			seen[c.Link] = true
+			typ := forest.Float64
+			if c.Library == "xgboost" {
+				typ = forest.Float32
+			}
+			p, err := engine.Compile(linkModel(kind, c.Outputs, typ, c.Slope, c.Divisor), engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]float64, len(c.Margins)/c.Outputs*p.Width())
+			if err := p.Predict(got, c.Margins); err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(c.Predictions) {
+				t.Fatalf("%d predictions, the library made %d", len(got), len(c.Predictions))
+			}
+			bad := 0
+			for i, text := range c.Predictions {
+				want, err := strconv.ParseFloat(text, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if math.Float64bits(got[i]) != math.Float64bits(want) {
+					if bad++; bad < 5 {
+						t.Errorf("value %d: got %x, the library %x", i, got[i], want)
+					}
+				}
+			}
+			if bad > 0 {
+				t.Errorf("%d of %d differ", bad, len(got))
+			}
+		})
+	}
+	for name := range linkKinds {
+		if !seen[name] {
+			t.Errorf("no golden case for %s", name)
+		}
+	}
+}
+
+func TestPredictShapes(t *testing.T) {
+	p, err := engine.Compile(linkModel(forest.Softmax, 3, forest.Float64, 1, 1), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]int{{3, 4}, {4, 3}, {0, 3}, {6, 3}} {
+		if err := p.Predict(make([]float64, c[0]), make([]float64, c[1])); !errors.Is(err, engine.ErrShape) {
+			t.Errorf("dst %d, margins %d: got %v, want ErrShape", c[0], c[1], err)
+		}
+	}
+	if err := p.Predict(nil, nil); err != nil {
+		t.Errorf("no rows: %v", err)
+	}
+}
+
+func TestPredictInPlace(t *testing.T) {
+	p, err := engine.Compile(linkModel(forest.Softmax, 3, forest.Float64, 1, 2), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	margins := []float64{1, 2, 3, -4, 0, 800}
+	want := make([]float64, 6)
+	if err := p.Predict(want, margins); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Predict(margins, margins); err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if margins[i] != want[i] {
+			t.Errorf("value %d: in place %v, apart %v", i, margins[i], want[i])
+		}
+	}
+}
+
+func TestArgMaxTakesTheFirstLargest(t *testing.T) {
+	p, err := engine.Compile(linkModel(forest.ArgMax, 3, forest.Float32, 1, 1), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float64, 3)
+	if err := p.Predict(got, []float64{1, 2, 2, 5, 5, 5, -1, -3, -2}); err != nil {
+		t.Fatal(err)
+	}
+	if got[0] != 1 || got[1] != 0 || got[2] != 0 {
+		t.Errorf("got %v, want [1 0 0]", got)
+	}
+}
