@@ -25,7 +25,7 @@ type options struct {
 
 func (o *options) flags(f *pflag.FlagSet) {
 	f.Var(&o.missing, "missing", "value read as missing, besides NaN (XGBoost's \"missing\", which is not in the file)")
-	f.StringVar(&o.baseMargin, "base-margin", "", "each row's base margin is in `COLUMN` (XGBoost)")
+	f.StringVar(&o.baseMargin, "base-margin", "", "each row's base margin is in `COLUMN`, or COLUMN_0..COLUMN_k (XGBoost)")
 	f.IntVar(&o.iterations, "iterations", 0, "score the first `N` boosting rounds only (default all)")
 	f.IntVar(&o.threads, "threads", 0, "scoring threads; the results do not depend on it (default one a processor)")
 	f.Var(&o.rowErrors, "row-errors", "what rows that the library refuses become: an error, or null scores")

@@ -20,6 +20,7 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
 	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/frame"
+	"github.com/treeline-ml/treeline/warehouse"
 	"github.com/treeline-ml/treeline/warehouse/file"
 )
 
@@ -122,16 +123,24 @@ func (j *job) run(ctx context.Context, bar *render.Progress) (int64, error) {
 	schema := arrow.NewSchema(frame.ScoreFields(j.program, true), nil)
 	w, err := file.Create(j.output, schema, file.WriteOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("writing %s: %w", j.output, err)
+		return 0, writeError(err)
 	}
 	n, err := j.pipe(ctx, rows, schema, w, bar)
 	if err != nil {
 		return n, errors.Join(err, w.Abort())
 	}
 	if err := w.Close(); err != nil {
-		return n, fmt.Errorf("writing %s: %w", j.output, err)
+		return n, writeError(err)
 	}
 	return n, nil
+}
+
+// writeError adds advice; the error names the file already.
+func writeError(err error) error {
+	if errors.Is(err, warehouse.ErrFull) {
+		return exit.Hinted(fmt.Errorf("writing: %w", err), "free some space, or name an --output on another disk; nothing was left behind")
+	}
+	return fmt.Errorf("writing: %w", err)
 }
 
 func (j *job) pipe(ctx context.Context, in *rowSource, schema *arrow.Schema, w *file.Writer, bar *render.Progress) (int64, error) {
@@ -146,7 +155,7 @@ func (j *job) pipe(ctx context.Context, in *rowSource, schema *arrow.Schema, w *
 			written += rec.NumRows()
 			rec.Release()
 			if err != nil {
-				return fmt.Errorf("writing %s: %w", j.output, err)
+				return writeError(err)
 			}
 			bar.Set(written)
 		}

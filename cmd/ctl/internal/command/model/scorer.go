@@ -89,7 +89,7 @@ func readAll(ctx context.Context, in warehouse.RecordStream, out chan<- arrow.Re
 			return nil
 		}
 		if err != nil {
-			return err
+			return readError(err)
 		}
 		select {
 		case out <- rec:

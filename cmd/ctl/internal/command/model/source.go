@@ -1,8 +1,10 @@
 package model
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,10 @@ func openDirectory(dir string) (source, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
+		if isOtherJSON(path) {
+			others = append(others, e.Name())
+			continue
+		}
 		m, err := loader.Open(path)
 		switch {
 		case errors.Is(err, loader.ErrUnknown):
@@ -82,6 +88,21 @@ func isTable(name string) bool {
 		return true
 	}
 	return false
+}
+
+// isOtherJSON reports whether a file is JSON beside a model, such as version.json: XGBoost's begin with the key "learner".
+func isOtherJSON(path string) bool {
+	if filepath.Ext(path) != ".json" {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 4096)
+	n, err := io.ReadFull(f, head)
+	return (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) && !bytes.Contains(head[:n], []byte(`"learner"`))
 }
 
 // enumerate lists at most ten names.

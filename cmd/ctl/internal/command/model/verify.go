@@ -112,7 +112,7 @@ func verify(ctx context.Context, src source, p *engine.Program, o options, rowsF
 			break
 		}
 		if err != nil {
-			return nil, readError(rowsFile, err)
+			return nil, readError(err)
 		}
 		first := sc.rows
 		if err = sc.score(rec, &s); err == nil {

@@ -3,13 +3,12 @@ package version
 
 import (
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
-	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/internal/buildinfo"
 )
 
 // Info is the document of "ctl version".
@@ -22,27 +21,13 @@ type Info struct {
 	Platform string `json:"platform"`
 }
 
-// Build describes this binary. Version is "(devel)" and Revision empty when it was not built from a checkout.
+// Build describes this binary. Version is "devel" and Revision empty when it was not built from a checkout.
 func Build() Info {
-	info := Info{
-		Version: "(devel)", Engine: engine.Build(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	b := buildinfo.Read()
+	return Info{
+		Version: b.Version, Revision: b.Revision, Modified: b.Modified, Engine: b.Engine, Go: b.Go,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
-	b, ok := debug.ReadBuildInfo()
-	if !ok {
-		return info
-	}
-	if b.Main.Version != "" {
-		info.Version = b.Main.Version
-	}
-	for _, s := range b.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			info.Revision = s.Value
-		case "vcs.modified":
-			info.Modified = s.Value == "true"
-		}
-	}
-	return info
 }
 
 // New returns "ctl version".
