@@ -175,8 +175,8 @@ func TestBombs(t *testing.T) {
 			`"split_conditions":[0,1],"default_left":[0,0]}`), loader.ErrMalformed, "tree 0", "cannot be reached"},
 		{"json trailing", xgboostJSON("", leafTree) + "{}", loader.ErrMalformed, "byte", "after the end"},
 
-		{"ubj typed count", intoTree("left_children") + ubj("[$l#L", huge), loader.ErrMalformed,
-			"tree 0, left_children, byte", "array of 1152921504606846976 values"},
+		{"ubj typed count", intoTree("left_children") + ubj("[$l#L", huge), loader.ErrLimit,
+			"tree 0, left_children, byte", "1152921504606846976 exceeds Limits.TreeNodes"},
 		{"ubj count within the limits", intoTree("left_children") + ubj("[$l#L", 1<<24) + "\x00\x00\x00\x00",
 			loader.ErrMalformed, "tree 0, left_children, byte", "ends inside"},
 		{"ubj count of anything", "{" + key("learner") + "{" + key("feature_names") + ubj("[#L", huge) + "SL",

@@ -53,12 +53,12 @@ func (d *document) vocabulary() ([]forest.Category, error) {
 		switch key {
 		case "offsets":
 			e.named = true
-			e.offsets, err = d.cur.int32s(nil, d.limits.Categories+1)
+			e.offsets, err = d.cur.int32s(nil, bound{"Categories", d.limits.Categories + 1})
 		case "type":
 			e.typ, err = d.count(key)
 		case "values":
 			// The bytes of all strings, or one number a category.
-			e.values, err = d.cur.int64s(nil, d.limits.StringBytes+d.limits.Categories)
+			e.values, err = d.cur.int64s(nil, bound{"Categories", d.limits.StringBytes + d.limits.Categories})
 		default:
 			return d.cur.skip()
 		}

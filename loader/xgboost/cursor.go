@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/treeline-ml/treeline/loader/internal/fault"
+	"github.com/treeline-ml/treeline/loader/internal/limit"
 )
 
 // kind is the type of a value in a document.
@@ -34,15 +35,23 @@ type cursor interface {
 	// text returns a string, or a number or boolean as its text.
 	text() (string, error)
 	// int64s appends an array of integers or booleans to dst; int32s does, too, and refuses larger values.
-	int64s(dst []int64, max int64) ([]int64, error)
-	int32s(dst []int32, max int64) ([]int32, error)
+	int64s(dst []int64, most bound) ([]int64, error)
+	int32s(dst []int32, most bound) ([]int32, error)
 	// float32s appends an array of numbers to dst.
-	float32s(dst []float32, max int64) ([]float32, error)
+	float32s(dst []float32, most bound) ([]float32, error)
 	// skip consumes any value.
 	skip() error
 	// finish fails unless the document ends here.
 	finish() error
 }
+
+// bound is the most values that an array may have, and the field of Limits that says so.
+type bound struct {
+	field string
+	max   int64
+}
+
+func (b bound) check(n int64) error { return limit.Check(b.field, b.max, n) }
 
 // at places err at a byte unless a deeper value has done so already.
 func at(offset int64, err error) error {

@@ -86,7 +86,7 @@ func (d *document) version() error {
 	if k != kindArray {
 		return d.cur.skip()
 	}
-	v, err := d.cur.int32s(nil, 16)
+	v, err := d.cur.int32s(nil, bound{"Outputs", d.limits.Outputs})
 	copy(d.head.Version[:], v)
 	return err
 }
@@ -161,7 +161,7 @@ func (d *document) baseScore() error {
 		return err
 	}
 	if k == kindArray {
-		d.head.Base, err = d.cur.float32s(nil, d.limits.Outputs)
+		d.head.Base, err = d.cur.float32s(nil, bound{"Outputs", d.limits.Outputs})
 		return err
 	}
 	text, err := d.cur.text()
@@ -205,7 +205,7 @@ func (d *document) gradientBooster() error {
 }
 
 func (d *document) weights() (err error) {
-	d.head.Weights, err = d.cur.float32s(nil, d.limits.Trees)
+	d.head.Weights, err = d.cur.float32s(nil, bound{"Trees", d.limits.Trees})
 	return fault.At("weight_drop", err)
 }
 
@@ -219,9 +219,9 @@ func (d *document) gbtree() error {
 			return d.gbtreeParam()
 		case "tree_info":
 			d.seen.treeInfo = true
-			d.head.TreeOutput, err = d.cur.int32s(nil, d.limits.Trees)
+			d.head.TreeOutput, err = d.cur.int32s(nil, bound{"Trees", d.limits.Trees})
 		case "iteration_indptr":
-			d.head.IterationEnd, err = d.cur.int32s([]int32{}, d.limits.Trees+1)
+			d.head.IterationEnd, err = d.cur.int32s([]int32{}, bound{"Trees", d.limits.Trees + 1})
 		case "weight_drop":
 			return d.weights()
 		case "cats":
@@ -263,7 +263,7 @@ func (d *document) oneTree() error {
 	t.Reset()
 	nodes, id := int64(-1), int64(d.build.Len())
 	err := d.cur.object(func(key string) (err error) {
-		most := d.limits.TreeNodes
+		most := bound{"TreeNodes", d.limits.TreeNodes}
 		switch key {
 		case "left_children":
 			t.Left, err = d.cur.int32s(t.Left[:0], most)
@@ -282,7 +282,7 @@ func (d *document) oneTree() error {
 		case "sum_hessian":
 			t.Cover, err = d.cur.float32s(t.Cover[:0], most)
 		case "categories":
-			t.Categories, err = d.cur.int32s(t.Categories[:0], d.limits.TotalNodes)
+			t.Categories, err = d.cur.int32s(t.Categories[:0], bound{"TotalNodes", d.limits.TotalNodes})
 		case "categories_nodes":
 			t.CategoryNodes, err = d.cur.int32s(t.CategoryNodes[:0], most)
 		case "categories_segments":

@@ -351,18 +351,18 @@ func (c *jsonCursor) integer() (int64, error) {
 	return v, nil
 }
 
-func (c *jsonCursor) int64s(dst []int64, max int64) ([]int64, error) {
+func (c *jsonCursor) int64s(dst []int64, most bound) ([]int64, error) {
 	count := int64(0)
 	err := c.array(func() error {
 		v, err := c.integer()
 		dst = append(dst, v)
 		count++
-		return firstError(err, c.tooMany(count, max))
+		return firstError(err, at(c.src.Offset(), most.check(count)))
 	})
 	return dst, err
 }
 
-func (c *jsonCursor) int32s(dst []int32, max int64) ([]int32, error) {
+func (c *jsonCursor) int32s(dst []int32, most bound) ([]int32, error) {
 	count := int64(0)
 	err := c.array(func() error {
 		v, err := c.integer()
@@ -371,27 +371,20 @@ func (c *jsonCursor) int32s(dst []int32, max int64) ([]int32, error) {
 		}
 		dst = append(dst, int32(v))
 		count++
-		return firstError(err, c.tooMany(count, max))
+		return firstError(err, at(c.src.Offset(), most.check(count)))
 	})
 	return dst, err
 }
 
-func (c *jsonCursor) float32s(dst []float32, max int64) ([]float32, error) {
+func (c *jsonCursor) float32s(dst []float32, most bound) ([]float32, error) {
 	count := int64(0)
 	err := c.array(func() error {
 		v, err := c.float32()
 		dst = append(dst, v)
 		count++
-		return firstError(err, c.tooMany(count, max))
+		return firstError(err, at(c.src.Offset(), most.check(count)))
 	})
 	return dst, err
-}
-
-func (c *jsonCursor) tooMany(count, max int64) error {
-	if count <= max {
-		return nil
-	}
-	return at(c.src.Offset(), fault.Malformed("an array of more than %d values", max))
 }
 
 func firstError(a, b error) error {

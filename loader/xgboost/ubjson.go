@@ -293,13 +293,13 @@ func (c *ubjCursor) array(visit func() error) error {
 }
 
 // numbers reads an array of numbers in any of the three forms.
-func (c *ubjCursor) numbers(max int64, add func(i int64, f float32, exact bool) error) error {
+func (c *ubjCursor) numbers(most bound, add func(i int64, f float32, exact bool) error) error {
 	h, err := c.begin()
 	if err != nil {
 		return err
 	}
-	if h.count > max {
-		return c.malformed("an array of %d values, at most %d are wanted", h.count, max)
+	if err := most.check(h.count); err != nil {
+		return at(c.src.Offset(), err)
 	}
 	if h.typ != 0 {
 		return at(c.src.Offset(), c.src.Chunks(h.count, h.element, "an array", func(chunk []byte) error {
@@ -313,8 +313,9 @@ func (c *ubjCursor) numbers(max int64, add func(i int64, f float32, exact bool) 
 	}
 	count := int64(0)
 	return c.elements(h, func() error {
-		if count++; count > max {
-			return c.malformed("an array of more than %d values", max)
+		count++
+		if err := most.check(count); err != nil {
+			return at(c.src.Offset(), err)
 		}
 		marker, err := c.next()
 		if err != nil {
@@ -328,8 +329,8 @@ func (c *ubjCursor) numbers(max int64, add func(i int64, f float32, exact bool) 
 	})
 }
 
-func (c *ubjCursor) int64s(dst []int64, max int64) ([]int64, error) {
-	err := c.numbers(max, func(i int64, f float32, exact bool) error {
+func (c *ubjCursor) int64s(dst []int64, most bound) ([]int64, error) {
+	err := c.numbers(most, func(i int64, f float32, exact bool) error {
 		if !exact {
 			return c.malformed("%v is no integer", f)
 		}
@@ -339,8 +340,8 @@ func (c *ubjCursor) int64s(dst []int64, max int64) ([]int64, error) {
 	return dst, err
 }
 
-func (c *ubjCursor) int32s(dst []int32, max int64) ([]int32, error) {
-	err := c.numbers(max, func(i int64, f float32, exact bool) error {
+func (c *ubjCursor) int32s(dst []int32, most bound) ([]int32, error) {
+	err := c.numbers(most, func(i int64, f float32, exact bool) error {
 		if !exact || i != int64(int32(i)) {
 			return c.malformed("%v is no int32", printable(i, f, exact))
 		}
@@ -358,8 +359,8 @@ func printable(i int64, f float32, exact bool) any {
 	return f
 }
 
-func (c *ubjCursor) float32s(dst []float32, max int64) ([]float32, error) {
-	err := c.numbers(max, func(_ int64, f float32, _ bool) error {
+func (c *ubjCursor) float32s(dst []float32, most bound) ([]float32, error) {
+	err := c.numbers(most, func(_ int64, f float32, _ bool) error {
 		dst = append(dst, f)
 		return nil
 	})
