@@ -129,6 +129,9 @@ func (w *Warehouse) write(ctx context.Context, name string, fn func(*catalog, *s
 func (w *Warehouse) transact(ctx context.Context, c *catalog, fn func(*catalog, *sql.Tx) error) (inCommit bool, err error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if !c.attached {
+		return false, errInvalidated // a reader found it invalidated and is attaching it again
+	}
 	// The transaction itself does not hang on ctx: database/sql would roll back behind our back, and a COMMIT that has
 	// begun must end with a definite answer. The statements of fn do.
 	tx, err := w.db.BeginTx(context.WithoutCancel(ctx), nil)

@@ -22,6 +22,7 @@ type dayStream struct {
 	column int // of the date in the records of in
 	day    time.Time
 	schema *arrow.Schema // without the date when it was not asked for
+	mem    memory.Allocator
 }
 
 func openDay(ctx context.Context, path string, o file.Options, column, date string) (*dayStream, error) {
@@ -36,13 +37,16 @@ func openDay(ctx context.Context, path string, o file.Options, column, date stri
 			o.Hint = arrow.NewSchema(append(slices.Clone(o.Hint.Fields()), arrow.Field{Name: column, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
 		}
 	}
+	if o.Alloc == nil {
+		o.Alloc = memory.DefaultAllocator
+	}
 	in, err := file.Open(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
 	fields := in.Schema().Fields()
 	return &dayStream{
-		in: in, day: day, column: slices.Index(o.Columns, column),
+		in: in, day: day, mem: o.Alloc, column: slices.Index(o.Columns, column),
 		schema: arrow.NewSchema(fields[:min(wanted, len(fields))], nil),
 	}, nil
 }
@@ -97,10 +101,10 @@ func (d *dayStream) filter(rec arrow.Record) (arrow.Record, error) {
 	if len(runs) == 0 {
 		return nil, nil
 	}
-	return concatenate(runs)
+	return concatenate(d.mem, runs)
 }
 
-func concatenate(runs []arrow.Record) (arrow.Record, error) {
+func concatenate(mem memory.Allocator, runs []arrow.Record) (arrow.Record, error) {
 	if len(runs) == 1 {
 		runs[0].Retain()
 		return runs[0], nil
@@ -123,7 +127,7 @@ func concatenate(runs []arrow.Record) (arrow.Record, error) {
 			parts[j] = r.Column(i)
 		}
 		var err error
-		if cols[i], err = array.Concatenate(parts, memory.DefaultAllocator); err != nil {
+		if cols[i], err = array.Concatenate(parts, mem); err != nil {
 			return nil, fmt.Errorf("duckdb: joining the selected rows of column %q: %w", runs[0].ColumnName(i), err)
 		}
 	}

@@ -35,7 +35,7 @@ var (
 	invalidTexts = []string{"has been invalidated"}
 	corruptTexts = []string{
 		"not a valid DuckDB database file", "Corrupt database file", "Could not read enough bytes",
-		"with version number", "Failed to load", "replaying WAL", "Serialization Error",
+		"Failed to load", "replaying WAL", "Serialization Error",
 	}
 	conflictTexts = []string{"Conflict on", "write-write conflict", "constraint violation"}
 )
@@ -69,6 +69,8 @@ func sqlError(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", errInvalidated, err)
 	case strings.Contains(text, "Could not set lock on file"):
 		return fmt.Errorf("%w: %w", warehouse.ErrLocked, err)
+	case strings.Contains(text, "with version number"):
+		return fmt.Errorf("written by a newer DuckDB; there, copy it into a file attached with (STORAGE_VERSION 'v1.0.0'): %w: %w", ErrCorrupt, err)
 	case containsAny(text, corruptTexts):
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case isConflict(err):

@@ -66,7 +66,7 @@ func (w *Warehouse) ImportFile(ctx context.Context, table warehouse.TableName, p
 
 // statParquet lets the guarded reader refuse what is no Parquet file, and what is not there, before DuckDB sees it.
 func statParquet(ctx context.Context, path string) error {
-	in, err := file.Open(ctx, globEscape.Replace(path), file.Options{})
+	in, err := file.Open(ctx, path, file.Options{})
 	if err != nil {
 		return err
 	}

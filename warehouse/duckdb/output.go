@@ -48,7 +48,7 @@ func (w *Warehouse) Rows(ctx context.Context, id warehouse.BatchID, t warehouse.
 	if err != nil {
 		return nil, errors.Join(err, removeIfThere(tmp))
 	}
-	stream, err := file.Open(ctx, globEscape.Replace(tmp), file.Options{})
+	stream, err := file.Open(ctx, tmp, file.Options{})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reading batch %s of %s: %w", id, t, err), removeIfThere(tmp))
 	}

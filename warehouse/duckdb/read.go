@@ -28,7 +28,7 @@ func (w *Warehouse) Read(ctx context.Context, q warehouse.Query) (warehouse.Reco
 	guard := &pinned{ref: q.Ref, loc: loc}
 	path := loc.Files
 	if loc.Snapshot != "" {
-		path = globEscape.Replace(loc.Snapshot)
+		path = loc.Snapshot
 		err = guard.checkSnapshot(ctx, w)
 	} else {
 		err = guard.checkFiles(ctx)
@@ -90,7 +90,7 @@ func (p *pinned) Next(ctx context.Context) (arrow.Record, error) {
 	case errors.Is(err, io.EOF):
 		p.err = p.end(ctx)
 	case ctx.Err() != nil:
-		p.err = ctx.Err()
+		return nil, ctx.Err() // the stream itself is whole
 	default:
 		p.err = fmt.Errorf("reading %s: %w", p.ref.Source, err)
 		if cerr := p.unchanged(); cerr != nil {

@@ -171,14 +171,17 @@ func (d digest) String() string {
 	return fmt.Sprintf("%d-%s-%s", d.rows, d.sum1.String, d.sum2.String)
 }
 
-// version names the content. The number after t changes with the digest's definition.
+// snapshotPrefix starts the versions of tables; its number changes with the digest's definition.
+const snapshotPrefix = "t1-"
+
+// version names the content.
 func (s selection) version(d digest) string {
 	h := sha256.New()
 	for _, f := range s.fields {
 		fmt.Fprintf(h, "%q %s\n", f.Name, f.Type)
 	}
 	fmt.Fprintf(h, "order %q\nrows %d\nsums %s %s\n", s.keys, d.rows, d.sum1.String, d.sum2.String)
-	return "t1-" + hex.EncodeToString(h.Sum(nil)[:16])
+	return snapshotPrefix + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 func (w *Warehouse) snapshotTable(ctx context.Context, c *catalog, in warehouse.Input) (warehouse.Ref, error) {

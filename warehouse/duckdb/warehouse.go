@@ -128,17 +128,27 @@ func (w *Warehouse) start(ctx context.Context, c Config) error {
 
 // canonicalDir makes the directory and returns its path without symbolic links.
 func canonicalDir(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("duckdb: making directory: %w", diskError(err))
-	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("duckdb: directory %s: %w", dir, err)
 	}
+	if err := plainPath(abs); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(abs, 0o755); err != nil {
+		return "", fmt.Errorf("duckdb: making directory: %w", diskError(err))
+	}
 	if abs, err = filepath.EvalSymlinks(abs); err != nil {
 		return "", fmt.Errorf("duckdb: directory %s: %w", dir, err)
 	}
-	return abs, nil
+	return abs, plainPath(abs)
+}
+
+func plainPath(dir string) error {
+	if strings.Contains(dir, "?") {
+		return fmt.Errorf("duckdb: directory %s: DuckDB takes what follows ? for options; use another name", dir)
+	}
+	return nil
 }
 
 func (w *Warehouse) stagingDir() string { return filepath.Join(w.dir, "staging") }

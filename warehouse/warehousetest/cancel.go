@@ -105,7 +105,7 @@ func cancelSnapshot(ctx context.Context, t *testing.T, f Fixture, _ int) error {
 }
 
 func cancelCommit(ctx context.Context, t *testing.T, f Fixture, round int) error {
-	b := batch{id: "cancelled", rows: 100_000, version: int64(round), at: day(1)}
+	b := batch{id: "cancelled", rows: 60_000, version: int64(round), at: day(1)}
 	wr, err := f.Warehouse.Begin(t.Context(), b.id, target())
 	if err != nil {
 		t.Fatal(err)

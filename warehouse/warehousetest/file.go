@@ -1,6 +1,7 @@
 package warehousetest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,13 +94,13 @@ func readFiles(t *testing.T, f Fixture, ext string) {
 		t.Errorf("described %v, %v", described, err)
 	}
 
-	// The same bytes elsewhere have the same version; other bytes have another.
-	same, other := filepath.Join(f.Dir, "same"+ext), filepath.Join(f.Dir, "other"+ext)
+	// The same file elsewhere has the same version; other bytes have another.
+	same, other := filepath.Join(f.Dir, "copy", "in"+ext), filepath.Join(f.Dir, "other"+ext)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(same, b, 0o644); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Dir(same), 0o755), os.WriteFile(same, b, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	inputFile(t, other, 9, 7, 8, 2)

@@ -19,6 +19,7 @@ func day(d int) time.Time { return time.Date(2026, 1, d, 12, 30, 0, 123000, time
 func writeCases() []testCase {
 	return []testCase{
 		{"makes the table and stores every column", storesColumns},
+		{"keeps no record after the commit", borrowsRecords},
 		{"W2 shows nothing before the commit", nothingBeforeCommit},
 		{"W3 replaces the rows of its id", replacesRows},
 		{"many writers of one id leave one copy", oneCopy},
@@ -85,6 +86,26 @@ func storesColumns(t *testing.T, f Fixture) {
 	if err := f.StagingEmpty(); err != nil {
 		t.Error(err)
 	}
+}
+
+func borrowsRecords(t *testing.T, f Fixture) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	wr, err := f.Warehouse.Begin(t.Context(), "borrow", target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := int64(0); from < 3000; from += 1000 {
+		rec := (batch{id: "borrow", version: 1, at: day(1)}).record(mem, from, 1000)
+		if err := wr.Write(t.Context(), rec); err != nil {
+			t.Fatal(err)
+		}
+		rec.Release()
+	}
+	if _, err := wr.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mem.AssertSize(t, 0)
+	f.wantCounts(t, "borrow", 3000, 1)
 }
 
 func nothingBeforeCommit(t *testing.T, f Fixture) {
