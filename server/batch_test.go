@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,6 +13,13 @@ import (
 	"github.com/treeline-ml/treeline/client"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
+	"github.com/treeline-ml/treeline/warehouse/file"
+)
+
+// churnDay is one of the two days of the churn feature table, each with churnRows accounts.
+const (
+	churnDay  = "2026-11-01"
+	churnRows = 10000
 )
 
 // last collects a sequence of events, checks that they only move forward, and returns the batch of the last one.
@@ -41,8 +47,8 @@ func last(t *testing.T, events client.Events) *scoringv1.Batch {
 func TestBatch(t *testing.T) {
 	s := newBatchStack(t)
 	ctx, c := t.Context(), s.client
-	b := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef}))
-	if b.GetState() != scoringv1.BatchState_BATCH_STATE_SUCCEEDED || b.GetRows() != 20000 || b.GetAttempt() != 1 || b.GetReplaced() ||
+	b := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay}))
+	if b.GetState() != scoringv1.BatchState_BATCH_STATE_SUCCEEDED || b.GetRows() != churnRows || b.GetAttempt() != 1 || b.GetReplaced() ||
 		b.GetLineage().GetModelVersion() != 1 || b.GetOutputTable() != "uat.predictions.churn_scores" || len(b.GetScoreHistogram()) != 100 ||
 		len(b.GetOutputDigest()) != 32 || b.GetStartedAt() == nil || b.GetFinishedAt() == nil || len(b.GetTimings()) == 0 ||
 		b.GetDecisionThreshold() != 0.5 || b.GetPositiveRate() <= 0 {
@@ -52,10 +58,10 @@ func TestBatch(t *testing.T) {
 	for _, n := range b.GetScoreHistogram() {
 		sum += n
 	}
-	if sum != 20000 {
+	if sum != churnRows {
 		t.Errorf("the histogram has %d rows", sum)
 	}
-	again := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef}))
+	again := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay}))
 	if again.GetScoreBatchId() != b.GetScoreBatchId() || !again.GetReplaced() || again.GetAttempt() != 2 || again.GetOutputDigest() != b.GetOutputDigest() {
 		t.Errorf("second run %v", again)
 	}
@@ -95,24 +101,14 @@ func TestBatch(t *testing.T) {
 func TestBatchOfOneDayAndPages(t *testing.T) {
 	s := newBatchStack(t)
 	ctx, c := t.Context(), s.client
-	file := filepath.Join(t.TempDir(), "upload.parquet")
-	body, err := os.ReadFile(churn + "features.parquet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, body, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	uploaded := last(t, c.UploadBatch(ctx, &scoringv1.UploadBatchStart{Model: churnRef}, file, nil))
-	table := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef}))
-	if uploaded.GetRows() != 20000 || uploaded.GetInputSource() != "upload.parquet" || uploaded.GetOutputDigest() != table.GetOutputDigest() {
+	path := filepath.Join(t.TempDir(), "upload.parquet")
+	writeFirstDay(t, path)
+	uploaded := last(t, c.UploadBatch(ctx, &scoringv1.UploadBatchStart{Model: churnRef}, path, nil))
+	table := last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay}))
+	if uploaded.GetRows() != churnRows || uploaded.GetInputSource() != "upload.parquet" || uploaded.GetOutputDigest() != table.GetOutputDigest() {
 		t.Errorf("uploaded %v, want the output of %v", uploaded, table)
 	}
-	abs, err := filepath.Abs(churn + "features.parquet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Input: abs}))
+	last(t, c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Input: path}))
 	var ids []string
 	req := &scoringv1.ListBatchesRequest{ModelName: "churn", PageSize: 2}
 	for {
@@ -129,6 +125,25 @@ func TestBatchOfOneDayAndPages(t *testing.T) {
 	}
 	if len(ids) != 3 || ids[2] != uploaded.GetScoreBatchId() || ids[1] != table.GetScoreBatchId() {
 		t.Errorf("listed %v", ids)
+	}
+}
+
+// writeFirstDay writes the rows of churnDay: the first ones of the feature table.
+func writeFirstDay(t *testing.T, path string) {
+	t.Helper()
+	rec := readParquet(t, churn+"features.parquet")
+	defer rec.Release()
+	day := rec.NewSlice(0, churnRows)
+	defer day.Release()
+	w, err := file.Create(path, day.Schema(), file.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(day); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -183,7 +198,7 @@ func TestDroppedCallLeavesTheBatchRunning(t *testing.T) {
 	s := newBatchStack(t)
 	step, free := s.warehouse.hold()
 	ctx, cancel := context.WithCancel(t.Context())
-	stream, err := s.client.Batches.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef})
+	stream, err := s.client.Batches.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +214,7 @@ func TestDroppedCallLeavesTheBatchRunning(t *testing.T) {
 	}
 	free()
 	b := last(t, s.client.WatchBatch(t.Context(), id))
-	if b.GetState() != scoringv1.BatchState_BATCH_STATE_SUCCEEDED || b.GetRows() != 20000 {
+	if b.GetState() != scoringv1.BatchState_BATCH_STATE_SUCCEEDED || b.GetRows() != churnRows {
 		t.Errorf("batch %v", b)
 	}
 }
@@ -208,7 +223,7 @@ func TestCancelBatch(t *testing.T) {
 	s := newBatchStack(t)
 	step, free := s.warehouse.hold()
 	defer free()
-	stream, err := s.client.Batches.RunBatch(t.Context(), &scoringv1.RunBatchRequest{Model: churnRef})
+	stream, err := s.client.Batches.RunBatch(t.Context(), &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +253,7 @@ func TestSlowWatcherDoesNotSlowTheBatch(t *testing.T) {
 	_, free := s.warehouse.hold()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	stream, err := s.client.Batches.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef})
+	stream, err := s.client.Batches.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +284,7 @@ func TestWatchersAreToldOfTheStop(t *testing.T) {
 	s := newBatchStack(t)
 	_, free := s.warehouse.hold()
 	defer free()
-	stream, err := s.client.Batches.RunBatch(t.Context(), &scoringv1.RunBatchRequest{Model: churnRef})
+	stream, err := s.client.Batches.RunBatch(t.Context(), &scoringv1.RunBatchRequest{Model: churnRef, Date: churnDay})
 	if err != nil {
 		t.Fatal(err)
 	}

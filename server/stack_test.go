@@ -15,7 +15,6 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
-	"github.com/apache/arrow/go/v17/parquet/file"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
 	"github.com/treeline-ml/treeline/client"
@@ -292,6 +291,28 @@ func (s *stack) promote(t testing.TB, v string) *lifecyclev1.ChampionChange {
 	return p.GetChange()
 }
 
+// readParquet reads a whole file as one record.
+func readParquet(t testing.TB, path string) arrow.Record {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := pqarrow.ReadTable(t.Context(), f, nil, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	tr := array.NewTableReader(table, table.NumRows())
+	defer tr.Release()
+	if !tr.Next() {
+		t.Fatalf("%s is empty", path)
+	}
+	rec := tr.Record()
+	rec.Retain()
+	return rec
+}
+
 // golden is the rows of a version of the churn example and the predictions of LightGBM itself for them.
 type golden struct {
 	features  arrow.Record
@@ -300,31 +321,8 @@ type golden struct {
 
 func readGolden(t testing.TB, v string) golden {
 	t.Helper()
-	f, err := os.Open(churn + v + "/golden.parquet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := file.NewParquetReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	pr, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := pr.ReadTable(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer table.Release()
-	tr := array.NewTableReader(table, table.NumRows())
-	defer tr.Release()
-	if !tr.Next() {
-		t.Fatal("golden rows are empty")
-	}
-	rec := tr.Record()
+	rec := readParquet(t, churn+v+"/golden.parquet")
+	defer rec.Release()
 	var g golden
 	var fields []arrow.Field
 	var cols []arrow.Array

@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ml/treeline/scoring"
 	"github.com/treeline-ml/treeline/store"
 	"github.com/treeline-ml/treeline/warehouse"
+	"github.com/treeline-ml/treeline/warehouse/file"
 )
 
 // The server's own refusals.
@@ -109,6 +110,7 @@ func table() []rule {
 		{"warehouse.ErrTableNotFound", warehouse.ErrTableNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_TABLE_NOT_FOUND, 0, ""},
 		{"warehouse.ErrEmptyTable", warehouse.ErrEmptyTable, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY, 0, ""},
 		{"warehouse.ErrTargetMismatch", warehouse.ErrTargetMismatch, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_TARGET_MISMATCH, 0, "name another output table, or alter this one"},
+		{"file.ErrInvalid", file.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_FILE_INVALID, 0, "write the file again"},
 		{"warehouse.ErrColumn", warehouse.ErrColumn, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_SCHEMA_MISMATCH, 0, ""},
 		{"warehouse.ErrDuplicateKey", warehouse.ErrDuplicateKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_DUPLICATE_KEY, 0, "make the key columns unique, or restrict the batch to one date"},
 		{"warehouse.ErrNullKey", warehouse.ErrNullKey, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_NULL_KEY, 0, "fill the key columns in, or leave those rows out"},

@@ -67,6 +67,8 @@ const (
 	ErrorReason_ERROR_REASON_CALL_ENDED ErrorReason = 33
 	// Key columns hold nulls.
 	ErrorReason_ERROR_REASON_NULL_KEY ErrorReason = 34
+	// A Parquet, Arrow or CSV file is damaged or not what its name says.
+	ErrorReason_ERROR_REASON_FILE_INVALID ErrorReason = 35
 )
 
 // Enum value maps for ErrorReason.
@@ -107,6 +109,7 @@ var (
 		32: "ERROR_REASON_OVERLOADED",
 		33: "ERROR_REASON_CALL_ENDED",
 		34: "ERROR_REASON_NULL_KEY",
+		35: "ERROR_REASON_FILE_INVALID",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -144,6 +147,7 @@ var (
 		"ERROR_REASON_OVERLOADED":           32,
 		"ERROR_REASON_CALL_ENDED":           33,
 		"ERROR_REASON_NULL_KEY":             34,
+		"ERROR_REASON_FILE_INVALID":         35,
 	}
 )
 
@@ -178,7 +182,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\x85\t\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xa4\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -215,7 +219,8 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_STORAGE_DAMAGED\x10\x1f\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10 \x12\x1b\n" +
 	"\x17ERROR_REASON_CALL_ENDED\x10!\x12\x19\n" +
-	"\x15ERROR_REASON_NULL_KEY\x10\"BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\x15ERROR_REASON_NULL_KEY\x10\"\x12\x1d\n" +
+	"\x19ERROR_REASON_FILE_INVALID\x10#BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once
