@@ -106,63 +106,101 @@ func TestBombs(t *testing.T) {
 		where      string // part of Error.Where
 		text       string // part of the message
 	}{
-		{"lightgbm leaves", lightgbmTree("num_leaves=1152921504606846976\nnum_cat=0"),
-			loader.ErrMalformed, "tree 0, num_leaves, line 12", "outside 1..2147483647"},
-		{"lightgbm many leaves", lightgbmTree("num_leaves=2000000000\nnum_cat=0\nleaf_value=1"),
-			loader.ErrLimit, "tree 0, num_leaves", "Limits.TreeNodes"},
-		{"lightgbm fewer leaves than said", lightgbmTree("num_leaves=8000000\nnum_cat=0\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0", "leaf_value has 2 values, num_leaves is 8000000"},
-		{"lightgbm features", "tree\nversion=v4\nnum_class=1\nmax_feature_idx=2147483646\nfeature_names=a\n\nend of trees\n",
-			loader.ErrMalformed, "line", "feature_names has 1 names"},
-		{"lightgbm outputs", strings.Replace(lightgbmTree("num_leaves=1\nnum_cat=0\nleaf_value=1"),
-			"num_tree_per_iteration=1", "num_tree_per_iteration=2000000000", 1),
-			loader.ErrLimit, "line", "Limits.Outputs"},
-		{"lightgbm category bounds", lightgbmTree("num_leaves=2\nnum_cat=1\nsplit_feature=0\nthreshold=0\ndecision_type=1\n" +
-			"left_child=-1\nright_child=-2\nleaf_value=1 2\ncat_boundaries=0 2147483647\ncat_threshold=1"),
-			loader.ErrMalformed, "tree 0", "cat_boundaries"},
-		{"lightgbm category set out of range", lightgbmTree("num_leaves=2\nnum_cat=1\nsplit_feature=0\nthreshold=1e18\n" +
-			"decision_type=1\nleft_child=-1\nright_child=-2\nleaf_value=1 2\ncat_boundaries=0 1\ncat_threshold=1"),
-			loader.ErrMalformed, "tree 0, node 0", "category set"},
-		{"lightgbm cycle", lightgbmTree("num_leaves=3\nnum_cat=0\nsplit_feature=0 0\nthreshold=0 0\ndecision_type=2 2\n" +
-			"left_child=1 0\nright_child=-1 -2\nleaf_value=1 2 3"),
-			loader.ErrMalformed, "tree 0, node 0", "its own ancestor"},
-		{"lightgbm shared leaf", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=2\n" +
-			"left_child=-1\nright_child=-1\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0, node 0", "another parent"},
-		{"lightgbm child", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=2\n" +
-			"left_child=-1\nright_child=-2147483648\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0, node 0", "its child is -2147483648"},
-		{"lightgbm feature", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=2\nthreshold=0\ndecision_type=2\n" +
-			"left_child=-1\nright_child=-2\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0, node 0", "splits on feature 2, the model has 2"},
-		{"lightgbm NaN threshold", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=nan\ndecision_type=2\n" +
-			"left_child=-1\nright_child=-2\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0, node 0", "NaN"},
-		{"lightgbm decision", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=14\n" +
-			"left_child=-1\nright_child=-2\nleaf_value=1 2"),
-			loader.ErrMalformed, "tree 0, node 0", "decision_type is 14"},
-		{"lightgbm long word", lightgbmTree("num_leaves=" + strings.Repeat("1", 1<<22)),
-			loader.ErrMalformed, "tree 0, num_leaves", "no whole number"},
-		{"lightgbm long key", lightgbmHeader + strings.Repeat("k", 1<<22),
-			loader.ErrMalformed, "line 11", "the trees"},
+		{
+			"lightgbm leaves", lightgbmTree("num_leaves=1152921504606846976\nnum_cat=0"),
+			loader.ErrMalformed, "tree 0, num_leaves, line 12", "outside 1..2147483647",
+		},
+		{
+			"lightgbm many leaves", lightgbmTree("num_leaves=2000000000\nnum_cat=0\nleaf_value=1"),
+			loader.ErrLimit, "tree 0, num_leaves", "Limits.TreeNodes",
+		},
+		{
+			"lightgbm fewer leaves than said", lightgbmTree("num_leaves=8000000\nnum_cat=0\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0", "leaf_value has 2 values, num_leaves is 8000000",
+		},
+		{
+			"lightgbm features", "tree\nversion=v4\nnum_class=1\nmax_feature_idx=2147483646\nfeature_names=a\n\nend of trees\n",
+			loader.ErrMalformed, "line", "feature_names has 1 names",
+		},
+		{
+			"lightgbm outputs", strings.Replace(lightgbmTree("num_leaves=1\nnum_cat=0\nleaf_value=1"),
+				"num_tree_per_iteration=1", "num_tree_per_iteration=2000000000", 1),
+			loader.ErrLimit, "line", "Limits.Outputs",
+		},
+		{
+			"lightgbm category bounds", lightgbmTree("num_leaves=2\nnum_cat=1\nsplit_feature=0\nthreshold=0\ndecision_type=1\n" +
+				"left_child=-1\nright_child=-2\nleaf_value=1 2\ncat_boundaries=0 2147483647\ncat_threshold=1"),
+			loader.ErrMalformed, "tree 0", "cat_boundaries",
+		},
+		{
+			"lightgbm category set out of range", lightgbmTree("num_leaves=2\nnum_cat=1\nsplit_feature=0\nthreshold=1e18\n" +
+				"decision_type=1\nleft_child=-1\nright_child=-2\nleaf_value=1 2\ncat_boundaries=0 1\ncat_threshold=1"),
+			loader.ErrMalformed, "tree 0, node 0", "category set",
+		},
+		{
+			"lightgbm cycle", lightgbmTree("num_leaves=3\nnum_cat=0\nsplit_feature=0 0\nthreshold=0 0\ndecision_type=2 2\n" +
+				"left_child=1 0\nright_child=-1 -2\nleaf_value=1 2 3"),
+			loader.ErrMalformed, "tree 0, node 0", "its own ancestor",
+		},
+		{
+			"lightgbm shared leaf", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=2\n" +
+				"left_child=-1\nright_child=-1\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0, node 0", "another parent",
+		},
+		{
+			"lightgbm child", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=2\n" +
+				"left_child=-1\nright_child=-2147483648\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0, node 0", "its child is -2147483648",
+		},
+		{
+			"lightgbm feature", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=2\nthreshold=0\ndecision_type=2\n" +
+				"left_child=-1\nright_child=-2\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0, node 0", "splits on feature 2, the model has 2",
+		},
+		{
+			"lightgbm NaN threshold", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=nan\ndecision_type=2\n" +
+				"left_child=-1\nright_child=-2\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0, node 0", "NaN",
+		},
+		{
+			"lightgbm decision", lightgbmTree("num_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0\ndecision_type=14\n" +
+				"left_child=-1\nright_child=-2\nleaf_value=1 2"),
+			loader.ErrMalformed, "tree 0, node 0", "decision_type is 14",
+		},
+		{
+			"lightgbm long word", lightgbmTree("num_leaves=" + strings.Repeat("1", 1<<22)),
+			loader.ErrMalformed, "tree 0, num_leaves", "no whole number",
+		},
+		{
+			"lightgbm long key", lightgbmHeader + strings.Repeat("k", 1<<22),
+			loader.ErrMalformed, "line 11", "the trees",
+		},
 
 		{"json nesting", `{"learner":` + strings.Repeat("[", 1e6), loader.ErrMalformed, "byte", "object"},
 		{"json nesting skipped", `{"other":` + strings.Repeat("[", 1e6), loader.ErrLimit, "byte 7", "Limits.NestingDepth"},
 		{"json nesting of objects", strings.Repeat(`{"a":`, 1e6), loader.ErrLimit, "byte", "Limits.NestingDepth"},
-		{"json num_trees", strings.Replace(xgboostJSON("", leafTree), `"tree_info"`,
-			`"gbtree_model_param":{"num_trees":"1152921504606846976"},"tree_info"`, 1),
-			loader.ErrMalformed, "", "num_trees is 1152921504606846976"},
-		{"json features", xgboostJSON(`,"num_feature":"1152921504606846976"`, leafTree),
-			loader.ErrLimit, "learner_model_param", "Limits.Features"},
-		{"json classes", xgboostJSON(`,"num_class":"2147483647"`, leafTree),
-			loader.ErrLimit, "learner_model_param", "Limits.Outputs"},
+		{
+			"json num_trees", strings.Replace(xgboostJSON("", leafTree), `"tree_info"`,
+				`"gbtree_model_param":{"num_trees":"1152921504606846976"},"tree_info"`, 1),
+			loader.ErrMalformed, "", "num_trees is 1152921504606846976",
+		},
+		{
+			"json features", xgboostJSON(`,"num_feature":"1152921504606846976"`, leafTree),
+			loader.ErrLimit, "learner_model_param", "Limits.Features",
+		},
+		{
+			"json classes", xgboostJSON(`,"num_class":"2147483647"`, leafTree),
+			loader.ErrLimit, "learner_model_param", "Limits.Outputs",
+		},
 		{"json long number", `{"version":[` + strings.Repeat("1", 1<<22) + `]}`, loader.ErrMalformed, "byte", "512 bytes"},
 		{"json long string", `{"` + strings.Repeat("k", 1<<22) + `":1}`, loader.ErrLimit, "byte", "Limits.StringBytes"},
 		{"json depth", xgboostJSON("", chainJSON(70000)), loader.ErrLimit, "tree 0, node", "Limits.Depth"},
-		{"json huge category", xgboostJSON("", `{"left_children":[1,-1,-1],"right_children":[2,-1,-1],"split_indices":[0,0,0],`+
-			`"split_conditions":[0,1,1],"default_left":[0,0,0],"split_type":[1,0,0],"categories":[2147483647],`+
-			`"categories_nodes":[0],"categories_segments":[0],"categories_sizes":[1]}`),
-			loader.ErrLimit, "tree 0, node 0", "Limits.Categories"},
+		{
+			"json huge category", xgboostJSON("", `{"left_children":[1,-1,-1],"right_children":[2,-1,-1],"split_indices":[0,0,0],`+
+				`"split_conditions":[0,1,1],"default_left":[0,0,0],"split_type":[1,0,0],"categories":[2147483647],`+
+				`"categories_nodes":[0],"categories_segments":[0],"categories_sizes":[1]}`),
+			loader.ErrLimit, "tree 0, node 0", "Limits.Categories",
+		},
 		{"json cycle", xgboostJSON("", `{"left_children":[1,0,-1],"right_children":[2,2,-1],"split_indices":[0,0,0],`+
 			`"split_conditions":[0,1,1],"default_left":[0,0,0]}`), loader.ErrMalformed, "tree 0, node", "two parents"},
 		{"json child", xgboostJSON("", `{"left_children":[3,-1,-1],"right_children":[2,-1,-1],"split_indices":[0,0,0],`+
@@ -175,27 +213,39 @@ func TestBombs(t *testing.T) {
 			`"split_conditions":[0,1],"default_left":[0,0]}`), loader.ErrMalformed, "tree 0", "cannot be reached"},
 		{"json trailing", xgboostJSON("", leafTree) + "{}", loader.ErrMalformed, "byte", "after the end"},
 
-		{"ubj typed count", intoTree("left_children") + ubj("[$l#L", huge), loader.ErrLimit,
-			"tree 0, left_children, byte", "1152921504606846976 exceeds Limits.TreeNodes"},
-		{"ubj count within the limits", intoTree("left_children") + ubj("[$l#L", 1<<24) + "\x00\x00\x00\x00",
-			loader.ErrMalformed, "tree 0, left_children, byte", "ends inside"},
-		{"ubj count of anything", "{" + key("learner") + "{" + key("feature_names") + ubj("[#L", huge) + "SL",
-			loader.ErrMalformed, "byte", "ends inside"},
+		{
+			"ubj typed count", intoTree("left_children") + ubj("[$l#L", huge), loader.ErrLimit,
+			"tree 0, left_children, byte", "1152921504606846976 exceeds Limits.TreeNodes",
+		},
+		{
+			"ubj count within the limits", intoTree("left_children") + ubj("[$l#L", 1<<24) + "\x00\x00\x00\x00",
+			loader.ErrMalformed, "tree 0, left_children, byte", "ends inside",
+		},
+		{
+			"ubj count of anything", "{" + key("learner") + "{" + key("feature_names") + ubj("[#L", huge) + "SL",
+			loader.ErrMalformed, "byte", "ends inside",
+		},
 		{"ubj skipped count", "{" + key("x") + ubj("[$D#L", huge), loader.ErrMalformed, "byte", "array of"},
 		{"ubj negative count", intoTree("left_children") + ubj("[$l#L", -1), loader.ErrMalformed, "tree 0", "length of an array"},
-		{"ubj string", "{" + key("learner") + "{" + key("objective") + "{" + key("name") + ubj("SL", huge),
-			loader.ErrLimit, "byte", "Limits.StringBytes"},
+		{
+			"ubj string", "{" + key("learner") + "{" + key("objective") + "{" + key("name") + ubj("SL", huge),
+			loader.ErrLimit, "byte", "Limits.StringBytes",
+		},
 		{"ubj key", "{" + ubj("L", huge), loader.ErrLimit, "byte", "Limits.StringBytes"},
 		{"ubj nesting", "{" + key("x") + strings.Repeat("[", 1e6), loader.ErrLimit, "byte", "Limits.NestingDepth"},
-		{"ubj counted nesting", "{" + key("x") + strings.Repeat(ubj("[#L", 1), 1e5), loader.ErrLimit, "byte",
-			"Limits.NestingDepth"},
+		{
+			"ubj counted nesting", "{" + key("x") + strings.Repeat(ubj("[#L", 1), 1e5), loader.ErrLimit, "byte",
+			"Limits.NestingDepth",
+		},
 
 		{"binary trees", binaryModel(math.MaxInt32, 1, ""), loader.ErrLimit, "byte", "Limits.Trees"},
 		{"binary nodes", binaryModel(1, math.MaxInt32, ""), loader.ErrLimit, "tree 0, byte", "Limits.TreeNodes"},
 		{"binary nodes within the limits", binaryModel(1, 1<<24, ""), loader.ErrMalformed, "tree 0, byte", "ends inside nodes"},
 		{"binary negative trees", binaryModel(math.MaxUint32, 1, ""), loader.ErrMalformed, "byte", "num_trees is -1"},
-		{"binary objective", binaryModel(1, 1, "")[:140] + strings.Repeat("\xff", 40), loader.ErrMalformed, "byte",
-			"the objective has length"},
+		{
+			"binary objective", binaryModel(1, 1, "")[:140] + strings.Repeat("\xff", 40), loader.ErrMalformed, "byte",
+			"the objective has length",
+		},
 
 		{"nothing", "", loader.ErrUnknown, "", "empty"},
 		{"pickle", "\x80\x04\x95\x00", loader.ErrUnknown, "", "pickle"},

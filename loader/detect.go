@@ -2,6 +2,7 @@ package loader
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/treeline-ml/treeline/loader/internal/fault"
 	"github.com/treeline-ml/treeline/loader/legacy"
@@ -28,7 +29,7 @@ func detect(head []byte) format {
 	case bytes.HasPrefix(head, []byte("tree\n")), bytes.HasPrefix(head, []byte("tree\r\n")):
 		return lightgbmText
 	case len(text) > 0 && text[0] == '{':
-		if len(text) > 1 && bytes.IndexByte([]byte("LliIUN$#"), text[1]) >= 0 {
+		if len(text) > 1 && strings.IndexByte("LliIUN$#", text[1]) >= 0 {
 			return xgboostUBJSON
 		}
 		return xgboostJSON
@@ -48,11 +49,10 @@ func unknown(head []byte) error {
 	if len(head) == 0 {
 		look = "the file is empty"
 	}
+	if len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 {
+		look, hint = "it looks like a Python pickle", "save the model itself with its save_model(); "+recognised
+	}
 	for _, s := range []struct{ prefix, look, hint string }{
-		{"\x80\x02", "a Python pickle", "save the model itself with its save_model(); " + recognised},
-		{"\x80\x03", "a Python pickle", "save the model itself with its save_model(); " + recognised},
-		{"\x80\x04", "a Python pickle", "save the model itself with its save_model(); " + recognised},
-		{"\x80\x05", "a Python pickle", "save the model itself with its save_model(); " + recognised},
 		{"PK\x03\x04", "a zip archive", "unpack it and give the model file in it; " + recognised},
 		{"\x1f\x8b", "gzip", "unpack it first; " + recognised},
 		{"\x28\xb5\x2f\xfd", "zstd", "unpack it first; " + recognised},
@@ -63,8 +63,10 @@ func unknown(head []byte) error {
 		{"PAR1", "Parquet", "a table is no model; " + recognised},
 		{"ARROW1", "Arrow", "a table is no model; " + recognised},
 		{"<", "XML or HTML", recognised},
-		{"[", "a JSON array, as XGBoost's dump_model writes",
-			"save the model with save_model(): a dump has lost its parameters"},
+		{
+			"[", "a JSON array, as XGBoost's dump_model writes",
+			"save the model with save_model(): a dump has lost its parameters",
+		},
 		{"booster[", "XGBoost's text dump", "save the model with save_model(): a dump has lost its parameters"},
 		{"\xef\xbb\xbf", "text with a byte order mark", "an editor has put it there: save the model again"},
 	} {

@@ -22,23 +22,25 @@ import (
 
 // Case is one trained model.
 type Case struct {
-	Name    string   // "lightgbm-4.7.0/binary"
-	Dir     string   // absolute
-	Library string   // "lightgbm", "xgboost"
-	Version string   // of the library
-	Models  []string // absolute paths of the files, all of the same model
+	Name string `json:"-"` // "lightgbm-4.7.0/binary"
+	Dir  string `json:"-"` // absolute
 
-	Objective string    // as the file states it; empty for a custom one of LightGBM
-	Features  []Feature // in model order
-	Raw, Pred []string  // names of the score columns
-	Refused   string    // what must be named as not supported; empty for a model that is scored
+	Library string   `json:"library"` // "lightgbm", "xgboost"
+	Version string   `json:"version"` // of the library
+	Models  []string `json:"models"`  // absolute paths of the files, all of the same model
+
+	Objective string    `json:"objective"` // as the file states it; empty for a custom one of LightGBM
+	Features  []Feature `json:"features"`  // in model order
+	Raw       []string  `json:"raw"`       // names of the columns with the library's margins
+	Pred      []string  `json:"pred"`      // names of the columns with the library's predictions
+	Refused   string    `json:"refused"`   // what must be named as not supported; empty for a model that is scored
 }
 
 // Feature is one model input.
 type Feature struct {
-	Name string
+	Name string `json:"name"`
 	// Kind is the type in training: f64, f32, i64, bool, code (a number that is a category), cat (named categories).
-	Kind string
+	Kind string `json:"kind"`
 }
 
 // RowsPath returns the path of the Parquet file with rows and scores.

@@ -192,20 +192,20 @@ func (d *decoder) learner() (learner, error) {
 }
 
 // length reads a 64-bit count.
-func (d *decoder) length(of string, max int64) (int64, error) {
+func (d *decoder) length(of string, most int64) (int64, error) {
 	b, err := d.record(8, of)
 	if err != nil {
 		return 0, err
 	}
 	n := binary.LittleEndian.Uint64(b)
-	if n > uint64(max) {
+	if n > uint64(most) {
 		return 0, d.place(fault.Malformed("%s has length %d", of, n))
 	}
 	return int64(n), nil
 }
 
-func (d *decoder) text(of string, max int64) (string, error) {
-	n, err := d.length(of, max)
+func (d *decoder) text(of string, most int64) (string, error) {
+	n, err := d.length(of, most)
 	if err != nil {
 		return "", err
 	}
@@ -228,7 +228,9 @@ func (d *decoder) gbtree() error {
 	if err := limit.Check("Trees", d.limits.Trees, int64(trees)); err != nil {
 		return d.place(err)
 	}
-	d.head.Parallel = int64(max(parallel, 1))
+	if d.head.Version.AtLeast(1, 6) { // before, the field counted roots
+		d.head.Parallel = int64(max(parallel, 1))
+	}
 	for i := range trees {
 		if err := fault.At(fmt.Sprintf("tree %d", i), d.oneTree()); err != nil {
 			return err

@@ -87,11 +87,10 @@ func token(in *json.Decoder) (json.Token, error) {
 	if err == nil {
 		return t, nil
 	}
-	var syntax *json.SyntaxError
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fault.Truncated("pandas_categorical")
 	}
-	if errors.As(err, &syntax) {
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, fault.Malformed("no JSON: %w", err)
 	}
 	return nil, err

@@ -82,7 +82,7 @@ func (d *decoder) model() (*forest.Model, error) {
 
 // readTrees reads the blocks and returns the key after the last, as readHeader does.
 func (d *decoder) readTrees(key string, line int64) (string, int64, error) {
-	for key == "Tree" {
+	for key == keyTree {
 		i := len(d.trees)
 		where := fmt.Sprintf("tree %d", i)
 		if err := limit.Check("Trees", d.limits.Trees, int64(i)+1); err != nil {
@@ -105,7 +105,7 @@ func (d *decoder) readTrees(key string, line int64) (string, int64, error) {
 			if key == "" && w.stop == '\n' {
 				continue
 			}
-			if key == "Tree" && w.stop != '=' || w.stop == '=' && key != "Tree" {
+			if (key == keyTree) != (w.stop == '=') {
 				return "", line, fault.At(where, d.in.at(line, fault.Malformed("%.40q after the tree", key)))
 			}
 			break

@@ -38,6 +38,9 @@ const (
 	infoCategorical                 // 3:1:-1:2
 )
 
+// keyTree begins a tree's block.
+const keyTree = "Tree"
+
 // keyBytes bounds a key; known ones are shorter than 32 bytes.
 const keyBytes = 256
 
@@ -74,7 +77,7 @@ func (d *decoder) readHeader() (key string, line int64, err error) {
 			}
 			continue
 		}
-		if key == "Tree" {
+		if key == keyTree {
 			d.blockStart = start
 			return key, line, nil
 		}
@@ -127,12 +130,12 @@ func (d *decoder) short() (string, error) {
 	return string(w.text), err
 }
 
-func (d *decoder) number(min, max int64) (int64, error) {
+func (d *decoder) number(least, most int64) (int64, error) {
 	w, err := d.in.rest(numberBytes)
 	if err != nil {
 		return 0, err
 	}
-	return integer(w, min, max)
+	return integer(w, least, most)
 }
 
 func (d *decoder) names() ([]string, error) {

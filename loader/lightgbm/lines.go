@@ -155,8 +155,8 @@ func (l *lines) at(line int64, err error) error {
 // numberBytes bounds a number: %.17g takes 24 bytes, other writers print doubles in full.
 const numberBytes = 400
 
-// integer parses a whole number within [min, max].
-func integer(w word, min, max int64) (int64, error) {
+// integer parses a whole number within [least, most].
+func integer(w word, least, most int64) (int64, error) {
 	text := w.text
 	negative := len(text) > 0 && text[0] == '-'
 	if negative {
@@ -175,8 +175,8 @@ func integer(w word, min, max int64) (int64, error) {
 	if negative {
 		v = -v
 	}
-	if v < min || v > max {
-		return 0, fault.Malformed("%d is outside %d..%d", v, min, max)
+	if v < least || v > most {
+		return 0, fault.Malformed("%d is outside %d..%d", v, least, most)
 	}
 	return v, nil
 }

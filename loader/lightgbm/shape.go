@@ -12,10 +12,9 @@ import (
 // so that is a tree.
 func (d *decoder) checkTree(t *forest.Tree) error {
 	inner := len(t.Nodes)
-	depth := append(d.depth[:0], make([]int32, inner)...)
-	d.depth = depth
-	hasParent := append(d.hasParent[:0], make([]bool, 2*inner+1)...) // splits, then leaves
-	d.hasParent = hasParent
+	d.depth = append(d.depth[:0], make([]int32, inner)...)
+	d.hasParent = append(d.hasParent[:0], make([]bool, 2*inner+1)...) // splits, then leaves
+	depth, hasParent := d.depth, d.hasParent
 	for i := range t.Nodes {
 		if i > 0 && !hasParent[i] {
 			return fault.At(fmt.Sprintf("node %d", i), fault.Malformed("it cannot be reached from the root"))

@@ -126,9 +126,9 @@ func (d *decoder) tooMany(i int) error {
 	return fault.Limit("TreeNodes", d.limits.TreeNodes, int64(i)+1)
 }
 
-func (d *decoder) int32s(dst []int32, min, max int64) ([]int32, error) {
+func (d *decoder) int32s(dst []int32, least, most int64) ([]int32, error) {
 	err := d.in.fields(numberBytes, func(i int, w word) error {
-		v, err := integer(w, min, max)
+		v, err := integer(w, least, most)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package xgboost
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/treeline-ml/treeline/loader/internal/fault"
@@ -53,9 +54,15 @@ type bound struct {
 
 func (b bound) check(n int64) error { return limit.Check(b.field, b.max, n) }
 
+// The texts of booleans.
+const (
+	textTrue  = "true"
+	textFalse = "false"
+)
+
 // at places err at a byte unless a deeper value has done so already.
 func at(offset int64, err error) error {
-	if _, placed := err.(*fault.Error); placed || err == nil {
+	if _, placed := errors.AsType[*fault.Error](err); placed || err == nil {
 		return err
 	}
 	return fault.At(fmt.Sprintf("byte %d", offset), err)

@@ -204,8 +204,11 @@ func (d *document) gradientBooster() error {
 	})
 }
 
+// mostTrees bounds an array of one value a tree, and more.
+func (d *document) mostTrees(more int64) bound { return bound{"Trees", d.limits.Trees + more} }
+
 func (d *document) weights() (err error) {
-	d.head.Weights, err = d.cur.float32s(nil, bound{"Trees", d.limits.Trees})
+	d.head.Weights, err = d.cur.float32s(nil, d.mostTrees(0))
 	return fault.At("weight_drop", err)
 }
 
@@ -219,9 +222,9 @@ func (d *document) gbtree() error {
 			return d.gbtreeParam()
 		case "tree_info":
 			d.seen.treeInfo = true
-			d.head.TreeOutput, err = d.cur.int32s(nil, bound{"Trees", d.limits.Trees})
+			d.head.TreeOutput, err = d.cur.int32s(nil, d.mostTrees(0))
 		case "iteration_indptr":
-			d.head.IterationEnd, err = d.cur.int32s([]int32{}, bound{"Trees", d.limits.Trees + 1})
+			d.head.IterationEnd, err = d.cur.int32s([]int32{}, d.mostTrees(1))
 		case "weight_drop":
 			return d.weights()
 		case "cats":

@@ -320,8 +320,16 @@ func (c *jsonCursor) float32() (float32, error) {
 	if err != nil {
 		return 0, err
 	}
+	switch string(w) {
+	case "NaN":
+		return float32(math.NaN()), nil
+	case "Infinity":
+		return float32(math.Inf(1)), nil
+	case "-Infinity":
+		return float32(math.Inf(-1)), nil
+	}
 	for _, b := range w {
-		if b == 'x' || b == 'X' || b == 'p' || b == 'P' {
+		if (b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z') && b != 'e' && b != 'E' {
 			return 0, at(c.src.Offset(), fault.Malformed("%q is no number", w))
 		}
 	}
@@ -338,9 +346,9 @@ func (c *jsonCursor) integer() (int64, error) {
 		return 0, err
 	}
 	switch string(w) {
-	case "true":
+	case textTrue:
 		return 1, nil
-	case "false":
+	case textFalse:
 		return 0, nil
 	}
 	v, err := strconv.ParseInt(string(w), 10, 64)
@@ -410,7 +418,7 @@ func (c *jsonCursor) skip() error {
 		_, err = c.float32()
 	default:
 		var w []byte
-		if w, err = c.word(); err == nil && string(w) != "true" && string(w) != "false" && string(w) != "null" {
+		if w, err = c.word(); err == nil && string(w) != textTrue && string(w) != textFalse && string(w) != "null" {
 			err = at(c.src.Offset(), fault.Malformed("%q is no JSON value", w))
 		}
 	}

@@ -379,9 +379,9 @@ func (c *ubjCursor) text() (string, error) {
 		b, err := c.src.Byte("a character")
 		return string(rune(b)), at(c.src.Offset(), err)
 	case 'T':
-		return "true", nil
+		return textTrue, nil
 	case 'F':
-		return "false", nil
+		return textFalse, nil
 	}
 	i, f, exact, err := c.number(marker)
 	if err != nil || exact {

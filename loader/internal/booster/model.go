@@ -28,7 +28,7 @@ type Header struct {
 	Vocabularies [][]forest.Category // by feature
 	TreeOutput   []int32             // tree_info
 	Weights      []float32           // dart: by tree; trees beyond it weigh 1
-	Parallel     int64               // num_parallel_tree; 0 and 1 mean one
+	Parallel     int64               // num_parallel_tree; 0 when the file does not say (before 1.6)
 	IterationEnd []int32             // iteration_indptr
 }
 
@@ -211,7 +211,7 @@ func (b *Builder) iterations(h Header) (int, error) {
 		for _, k := range h.TreeOutput {
 			groups = max(groups, k+1)
 		}
-		perRound := int64(groups) * max(h.Parallel, 1)
+		perRound := int64(groups) * h.Parallel
 		if perRound <= 0 || int64(trees)%perRound != 0 {
 			return 0, nil
 		}

@@ -82,8 +82,8 @@ func Truncated(inside string) error {
 }
 
 // Limit says which limit (a field of loader.Limits) a file exceeds.
-func Limit(field string, max, got int64) error {
-	return &cause{kind: ErrLimit, err: fmt.Errorf("%d exceeds Limits.%s (%d)", got, field, max)}
+func Limit(field string, most, got int64) error {
+	return &cause{kind: ErrLimit, err: fmt.Errorf("%d exceeds Limits.%s (%d)", got, field, most)}
 }
 
 // Invalid turns an error of forest.Model.Validate into a malformed model with its place. A nil err stays nil.
@@ -92,8 +92,8 @@ func Invalid(err error) error {
 		return nil
 	}
 	out := error(&cause{kind: ErrMalformed, err: err})
-	var place *forest.Error
-	if !errors.As(err, &place) || place.Tree < 0 {
+	place, ok := errors.AsType[*forest.Error](err)
+	if !ok || place.Tree < 0 {
 		return out
 	}
 	out = &cause{kind: ErrMalformed, err: &problem{text: place.Problem, err: err}}
@@ -117,7 +117,7 @@ func At(where string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if inner, ok := err.(*Error); ok {
+	if inner, ok := errors.AsType[*Error](err); ok {
 		if inner.Where != "" {
 			where += ", " + inner.Where
 		}
@@ -135,7 +135,7 @@ func Complete(format string, err error) error {
 		return nil
 	}
 	out := &Error{Err: err}
-	if inner, ok := err.(*Error); ok {
+	if inner, ok := errors.AsType[*Error](err); ok {
 		copied := *inner
 		out = &copied
 	}

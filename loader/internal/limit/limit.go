@@ -63,10 +63,10 @@ func (l Limits) OrDefault() Limits {
 	return l
 }
 
-// Check returns a fault.Limit when got exceeds max; field is the name of the exceeded field.
-func Check(field string, max, got int64) error {
-	if got > max {
-		return fault.Limit(field, max, got)
+// Check returns a fault.Limit when got exceeds most; field is the name of the exceeded field.
+func Check(field string, most, got int64) error {
+	if got > most {
+		return fault.Limit(field, most, got)
 	}
 	return nil
 }

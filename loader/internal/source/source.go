@@ -14,14 +14,14 @@ const bufferBytes = 64 << 10
 
 // Reader is a counting, limited, buffered reader. It is not safe for concurrent use.
 type Reader struct {
-	buf *bufio.Reader
-	off int64
-	max int64
+	buf  *bufio.Reader
+	off  int64
+	most int64
 }
 
-// New reads from r and refuses to go beyond max bytes.
-func New(r io.Reader, max int64) *Reader {
-	return &Reader{buf: bufio.NewReaderSize(r, bufferBytes), max: max}
+// New reads from r and refuses to go beyond most bytes.
+func New(r io.Reader, most int64) *Reader {
+	return &Reader{buf: bufio.NewReaderSize(r, bufferBytes), most: most}
 }
 
 // Offset returns the number of bytes consumed.
@@ -34,15 +34,15 @@ func (r *Reader) Byte(inside string) (byte, error) {
 		return 0, r.end(inside, err)
 	}
 	r.off++
-	if r.off > r.max {
-		return 0, fault.Limit("Bytes", r.max, r.off)
+	if r.off > r.most {
+		return 0, fault.Limit("Bytes", r.most, r.off)
 	}
 	return b, nil
 }
 
-// Window returns at least one and up to max unread bytes without consuming them. The slice is valid until the next
+// Window returns at least one and up to most unread bytes without consuming them. The slice is valid until the next
 // call; what the caller has used it consumes with Skip. At the end of the file the error is Truncated.
-func (r *Reader) Window(max int, inside string) ([]byte, error) {
+func (r *Reader) Window(most int, inside string) ([]byte, error) {
 	b, err := r.Peek()
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (r *Reader) Window(max int, inside string) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, fault.Truncated(inside)
 	}
-	return b[:min(len(b), max)], nil
+	return b[:min(len(b), most)], nil
 }
 
 // Peek returns the unread bytes of the buffer, filling it when it is empty. An empty slice means the end of the file.
@@ -78,8 +78,8 @@ func (r *Reader) Fill(n int, inside string) ([]byte, error) {
 // Skip consumes n bytes of the window.
 func (r *Reader) Skip(n int) error {
 	r.off += int64(n)
-	if r.off > r.max {
-		return fault.Limit("Bytes", r.max, r.off)
+	if r.off > r.most {
+		return fault.Limit("Bytes", r.most, r.off)
 	}
 	if _, err := r.buf.Discard(n); err != nil {
 		return r.end("skipped bytes", err)
