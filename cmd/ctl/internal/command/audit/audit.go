@@ -117,7 +117,7 @@ Exit code 0: the chain is whole. 3: an entry does not fit.`,
 				}
 				if err == nil && !r.GetValid() {
 					err = exit.Gate("entries were changed outside the daemon: compare with a backup of the store before anything else",
-						"the chain is broken at entry %d of %d: %s", r.GetBrokenSeq(), r.GetEntries(), r.GetProblem())
+						"the chain is broken at entry %d: %s", r.GetBrokenSeq(), r.GetProblem())
 				}
 				return err
 			})

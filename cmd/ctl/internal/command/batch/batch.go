@@ -82,10 +82,10 @@ func list(ctx context.Context, cl *client.Client, req *scoringv1.ListBatchesRequ
 }
 
 func writeList(c *console.Console, batches []*scoringv1.Batch) error {
-	g := render.NewGrid(c.Width, "SCORE_BATCH_ID", "MODEL", ">VERSION", "STATE", ">ROWS", "DATE", "STARTED")
+	g := render.NewGrid(c.Width, "!SCORE_BATCH_ID", "MODEL", "STATE", ">ROWS", "DATE", "STARTED")
 	for _, b := range batches {
-		g.Row(b.GetScoreBatchId(), b.GetLineage().GetModelName(), render.Version(b.GetLineage().GetModelVersion()),
-			render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()), render.Time(b.GetStartedAt()))
+		model := b.GetLineage().GetModelName() + " " + render.Version(b.GetLineage().GetModelVersion())
+		g.Row(b.GetScoreBatchId(), model, render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()), render.Time(b.GetStartedAt()))
 	}
 	return g.Write(c.Out)
 }

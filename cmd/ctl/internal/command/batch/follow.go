@@ -34,7 +34,7 @@ func Follow(ctx context.Context, c *console.Console, bar *render.Progress, event
 		}
 		bar.Total(e.GetRowsTotal())
 		bar.Set(rowsDone(e))
-		if p := e.GetPhase(); p != phase {
+		if p := e.GetPhase(); p != phase && p != scoringv1.BatchPhase_BATCH_PHASE_DONE {
 			phase = p
 			bar.Step(render.Enum(p))
 		}

@@ -81,7 +81,7 @@ func Describe(err error) error {
 			fmt.Fprintf(&b, "\n  %s: %s", f.Name, f.Problem)
 		}
 	}
-	if d.RequestID != "" {
+	if d.RequestID != "" && (d.Code == codes.Internal || d.Code == codes.Unknown) {
 		fmt.Fprintf(&b, "\n  request id: %s", d.RequestID)
 	}
 	code := exit.Failure

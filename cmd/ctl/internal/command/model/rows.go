@@ -54,7 +54,7 @@ func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Progr
 		return nil, bindError(path, err)
 	}
 	stream, err := file.Open(ctx, path, file.Options{
-		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: batchRows,
+		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: batchRows, MaxBytes: maxBytes,
 	})
 	if err != nil {
 		return nil, readError(err)
@@ -66,9 +66,13 @@ func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Progr
 	return &rowSource{stream: stream, binding: binding, total: total}, nil
 }
 
-// batchRows is large enough that the work of a record is shared by all threads, small enough that few records in flight
-// are little memory.
-const batchRows = 64 << 10
+const (
+	// maxBytes bounds the decoded rows that wait to be scored.
+	maxBytes = 128 << 20
+	// batchRows is large enough that the work of a record is shared by all threads, small enough that few records in
+	// flight are little memory.
+	batchRows = 64 << 10
+)
 
 func announced(s warehouse.RecordStream) int64 {
 	if s, ok := s.(interface{ Rows() int64 }); ok {

@@ -15,14 +15,19 @@ import (
 type Grid struct {
 	header []string
 	right  []bool
+	whole  []bool
 	rows   [][]string
 	width  int
 }
 
-// NewGrid starts a table that is fitted to a number of terminal columns. A header that begins with ">" is aligned right.
+// NewGrid starts a table that is fitted to a number of terminal columns. A header that begins with ">" is aligned right;
+// one that begins with "!" is never cut, for what people copy.
 func NewGrid(width int, header ...string) *Grid {
-	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), width: width}
+	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), whole: make([]bool, len(header)), width: width}
 	for i, h := range header {
+		if rest, ok := strings.CutPrefix(h, "!"); ok {
+			g.header[i], g.whole[i] = rest, true
+		}
 		if rest, ok := strings.CutPrefix(h, ">"); ok {
 			g.header[i], g.right[i] = rest, true
 		}
@@ -74,13 +79,13 @@ func (g *Grid) columnWidths() []int {
 		total += widths[i]
 	}
 	for total > g.width && g.width > 0 {
-		widest := 0
+		widest := -1
 		for i := range widths {
-			if widths[i] > widths[widest] {
+			if !g.whole[i] && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
-		if widths[widest] <= minimum {
+		if widest < 0 || widths[widest] <= minimum {
 			break
 		}
 		widths[widest]--
