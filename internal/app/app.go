@@ -53,7 +53,11 @@ func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	var open service.Group
 	// Closing must work after ctx has ended.
 	life := context.WithoutCancel(ctx)
-	defer func() { err = errors.Join(err, open.Stop(life)) }()
+	defer func() {
+		if err = errors.Join(err, open.Stop(life)); err == nil {
+			log.Info("stopped")
+		}
+	}()
 
 	lock, err := lockDataDir(c.DataDir)
 	if err != nil {
@@ -108,9 +112,6 @@ func (d *daemon) serve(ctx context.Context, l *listeners, o Options) error {
 	err = errors.Join(err, d.drain(context.WithoutCancel(ctx)))
 	for range running {
 		err = errors.Join(err, <-broken)
-	}
-	if err == nil {
-		d.log.Info("stopped")
 	}
 	return err
 }
