@@ -27,7 +27,7 @@ func (pinned) Resolve(_ context.Context, model string, _ int64) (scoring.Pinned,
 
 // scoringOnly is the scoring service over the churn model without transport, store and tables, so that a fuzzer gets
 // far with it.
-func scoringOnly(t testing.TB) *scoringService {
+func scoringOnly(t testing.TB, mem memory.Allocator) *scoringService {
 	t.Helper()
 	m, err := loader.Open(churn + "v1/model.txt")
 	if err != nil {
@@ -37,8 +37,10 @@ func scoringOnly(t testing.TB) *scoringService {
 	t.Cleanup(models.Wait)
 	dr := newDrain()
 	t.Cleanup(func() { dr.begin(); dr.end() })
-	online := scoring.NewOnline(scoring.Deps{Resolver: pinned{}, Models: models})
-	return newScoringService(Deps{Online: online}, Options{}.withDefaults(), dr)
+	online := scoring.NewOnline(scoring.Deps{Resolver: pinned{}, Models: models, Alloc: mem})
+	s := newScoringService(Deps{Online: online}, Options{}.withDefaults(), dr)
+	s.alloc = mem
+	return s
 }
 
 // wantAnswerOrRefusal: whatever the bytes, the caller is answered or told what is wrong with them. Internal is a bug.
@@ -53,7 +55,7 @@ func wantAnswerOrRefusal(t *testing.T, err error) {
 
 // FuzzScore sends arbitrary bytes as the Arrow stream of Score.
 func FuzzScore(f *testing.F) {
-	s := scoringOnly(f)
+	s := scoringOnly(f, memory.DefaultAllocator)
 	few := readGolden(f, "v1").features.NewSlice(0, 3)
 	f.Cleanup(few.Release)
 	for _, h := range attacks(f, golden{features: few}) {
@@ -90,6 +92,7 @@ type scriptedStream struct {
 	in      []*scoringv1.ScoreStreamRequest
 	started int
 	rows    int64
+	batches int
 	t       *testing.T
 }
 
@@ -112,6 +115,7 @@ func (s *scriptedStream) Send(r *scoringv1.ScoreStreamResponse) error {
 	if b := r.GetBatch(); s.started != 1 || b.GetRowOffset() != s.rows || len(b.GetArrowMessage()) == 0 {
 		s.t.Errorf("after %d starts and %d rows: offset %d, message of %d bytes", s.started, s.rows, b.GetRowOffset(), len(b.GetArrowMessage()))
 	}
+	s.batches++
 	s.rows += r.GetBatch().GetRows()
 	return nil
 }
@@ -122,7 +126,7 @@ func (s *scriptedStream) Send(r *scoringv1.ScoreStreamResponse) error {
 //
 // kind%4: 0 a start with the content as schema, 1 a start with the model's schema, 2 an Arrow message, 3 no content.
 func FuzzScoreStream(f *testing.F) {
-	s := scoringOnly(f)
+	s := scoringOnly(f, memory.DefaultAllocator)
 	few := readGolden(f, "v1").features.NewSlice(0, 3)
 	f.Cleanup(few.Release)
 	schema, messages := encoded(f, few)

@@ -28,6 +28,7 @@ type scoringService struct {
 	online Online
 	limits arrowguard.Limits
 	answer int // bytes that one answer may have
+	slice  int // sliceBytes
 	budget *semaphore.Weighted
 	drain  *drain
 	alloc  memory.Allocator
@@ -37,7 +38,7 @@ func newScoringService(d Deps, o Options, dr *drain) *scoringService {
 	limits := arrowguard.DefaultLimits()
 	limits.MaxMessageBytes = int64(o.StreamBytes)
 	return &scoringService{
-		online: d.Online, limits: limits, answer: o.StreamBytes, drain: dr, alloc: memory.DefaultAllocator,
+		online: d.Online, limits: limits, answer: o.StreamBytes, slice: sliceBytes, drain: dr, alloc: memory.DefaultAllocator,
 		budget: semaphore.NewWeighted(o.ScoreBytes),
 	}
 }
@@ -104,12 +105,12 @@ func (s *scoringService) scoreAll(
 	}
 }
 
-// scoreSlices scores a record in slices that fit sliceBytes and hands each answer to emit, which must not keep it. A
+// scoreSlices scores a record in slices and hands each answer to emit, which must not keep it. A
 // record without rows gives one answer without rows.
 func (s *scoringService) scoreSlices(
 	ctx context.Context, session *scoring.Session, rec arrow.Record, emit func(arrow.Record) error,
 ) error {
-	step := int64(max(1, sliceBytes/(8*max(1, session.Schema().NumFields()))))
+	step := int64(max(1, s.slice/(8*max(1, session.Schema().NumFields()))))
 	for first := int64(0); first == 0 || first < rec.NumRows(); first += step {
 		slice := rec.NewSlice(first, min(first+step, rec.NumRows()))
 		out, err := session.Score(ctx, slice)

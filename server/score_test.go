@@ -136,50 +136,56 @@ func TestScoreStreamAnswersInOrder(t *testing.T) {
 	}
 }
 
-// TestManyRowsInFewBytesAreSliced sends a record whose answer has several times the size of one slice.
+// TestManyRowsInFewBytesAreSliced sends columns of nothing but nulls: rows that cost the sender nothing.
 func TestManyRowsInFewBytesAreSliced(t *testing.T) {
-	s := newStack(t, Options{})
-	s.promote(t, "v1")
-	g := readGolden(t, "v1")
-	const rows = 1_200_000
-	fields := make([]arrow.Field, 0, g.features.NumCols())
-	cols := make([]arrow.Array, 0, g.features.NumCols())
+	s := scoringOnly(t, memory.DefaultAllocator)
+	s.slice = 8 * 100
+	const rows = 1050
+	features := readGolden(t, "v1").features.Schema().Fields()
+	fields, cols := make([]arrow.Field, len(features)), make([]arrow.Array, len(features))
 	nulls := array.NewNull(rows)
 	defer nulls.Release()
-	for _, f := range g.features.Schema().Fields() {
-		fields, cols = append(fields, arrow.Field{Name: f.Name, Type: arrow.Null, Nullable: true}), append(cols, nulls)
+	for i, f := range features {
+		fields[i], cols[i] = arrow.Field{Name: f.Name, Type: arrow.Null, Nullable: true}, nulls
 	}
 	rec := array.NewRecord(arrow.NewSchema(fields, nil), cols, rows)
 	defer rec.Release()
-	stream, err := s.client.ScoreStream(t.Context(), memory.DefaultAllocator, churnRef, nil, rec.Schema())
-	if err != nil {
+	stream := &scriptedStream{ctx: t.Context(), t: t, in: streamMessages(t, rec)}
+	if err := s.ScoreStream(stream); err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close()
-	if err := stream.Send(rec); err != nil {
-		t.Fatal(err)
+	// 10 slices of 100 rows and one of 50; the stream itself checks the offsets.
+	if stream.rows != rows || stream.batches != 11 {
+		t.Errorf("%d rows in %d pieces, want %d in 11", stream.rows, stream.batches, rows)
 	}
-	if err := stream.CloseSend(); err != nil {
-		t.Fatal(err)
-	}
-	pieces, next := 0, int64(0)
-	for {
-		r, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.RowOffset != next {
-			t.Fatalf("offset %d, want %d", r.RowOffset, next)
-		}
-		next += r.Record.NumRows()
-		pieces++
-		r.Record.Release()
-	}
-	if next != rows || pieces < 2 {
-		t.Errorf("%d rows in %d pieces, want %d in several", next, pieces, rows)
+}
+
+// TestArrowMemoryIsGivenBack scores good and hostile streams with an allocator that counts.
+func TestArrowMemoryIsGivenBack(t *testing.T) {
+	g := readGolden(t, "v1")
+	schema, messages := encoded(t, g.features)
+	all := attacks(t, g)
+	all["good"] = hostile{schema, messages}
+	for name, h := range all {
+		t.Run(name, func(t *testing.T) {
+			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+			defer mem.AssertSize(t, 0)
+			s := scoringOnly(t, mem)
+			_, err := s.Score(t.Context(), &scoringv1.ScoreRequest{Model: churnRef, ArrowIpc: h.stream()})
+			if (err == nil) != (name == "good") {
+				t.Errorf("Score: %v", err)
+			}
+			in := []*scoringv1.ScoreStreamRequest{{Message: &scoringv1.ScoreStreamRequest_Start{
+				Start: &scoringv1.ScoreStreamStart{Model: churnRef, ArrowSchema: h.schema},
+			}}}
+			for _, m := range h.messages {
+				in = append(in, arrowMessage(m))
+			}
+			err = s.ScoreStream(&scriptedStream{ctx: t.Context(), t: t, in: in})
+			if (err == nil) != (name == "good") {
+				t.Errorf("ScoreStream: %v", err)
+			}
+		})
 	}
 }
 

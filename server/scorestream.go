@@ -177,7 +177,7 @@ func (st *scoreStream) handle(
 // can be eight rows.
 func (st *scoreStream) cost(message int) int64 {
 	n := int64(message)
-	return 2*n + min(sliceBytes, 64*n*int64(st.session.Schema().NumFields()))
+	return 2*n + min(int64(st.service.slice), 64*n*int64(st.session.Schema().NumFields()))
 }
 
 func send(stream scoringv1.ScoringService_ScoreStreamServer, m *scoringv1.ScoreStreamResponse) error {
