@@ -81,14 +81,14 @@ func list(ctx context.Context, cl *client.Client, req *lifecyclev1.ListEntriesRe
 }
 
 func writeList(c *console.Console, entries []*lifecyclev1.AuditEntry) error {
-	g := render.NewGrid(c.Width, ">SEQ", "AT", "ACTOR", "ACTION", "MODEL", ">VERSION", "STAGE", "HASH", "REASON")
+	g := render.NewGrid(c.Width, ">SEQ", "!AT", "ACTOR", "ACTION", "MODEL", "!STAGE", "!HASH", "~REASON")
 	for _, e := range entries {
 		stage := e.GetToStage()
 		if e.GetFromStage() != "" {
 			stage = e.GetFromStage() + " -> " + stage
 		}
-		g.Row(e.GetSeq(), render.Time(e.GetAt()), e.GetActor(), e.GetAction(), e.GetModelName(), render.Version(e.GetVersion()),
-			stage, render.Digest(e.GetHash()), e.GetReason())
+		g.Row(e.GetSeq(), render.Time(e.GetAt()), e.GetActor(), e.GetAction(),
+			e.GetModelName()+" "+render.Version(e.GetVersion()), stage, render.Digest(e.GetHash()), e.GetReason())
 	}
 	return g.Write(c.Out)
 }

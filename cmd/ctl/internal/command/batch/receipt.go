@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -89,7 +88,7 @@ func (r Receipt) Write(ctx context.Context, c *console.Console, cl *client.Clien
 
 func facts(width int, b *scoringv1.Batch) *render.Grid {
 	l := b.GetLineage()
-	g := render.NewGrid(width, "", "")
+	g := render.NewGrid(width, "", "~")
 	g.Row("score_batch_id", b.GetScoreBatchId())
 	g.Row("state", state(b))
 	g.Row("model", fmt.Sprintf("%s version %d, generation %d", l.GetModelName(), l.GetModelVersion(), l.GetGeneration()))
@@ -115,7 +114,7 @@ func facts(width int, b *scoringv1.Batch) *render.Grid {
 		}
 		g.Row(label, fmt.Sprintf("%-10s %s", t.GetStep(), render.Duration(time.Duration(t.GetNanos()))))
 	}
-	if b.GetDecisionThreshold() != 0 {
+	if isBinary(b) {
 		g.Row("positive rate", fmt.Sprintf("%.4f at threshold %s", b.GetPositiveRate(), short(b.GetDecisionThreshold())))
 	}
 	if b.GetRows() > 0 && b.GetState() == scoringv1.BatchState_BATCH_STATE_SUCCEEDED {
@@ -155,20 +154,3 @@ func replaced(b *scoringv1.Batch) string {
 }
 
 func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-
-// plot draws the histogram: over [0, 1] for models with a decision threshold, over the range of the scores otherwise.
-func plot(w io.Writer, b *scoringv1.Batch) error {
-	counts := b.GetScoreHistogram()
-	if len(counts) == 0 {
-		return nil
-	}
-	lo, hi := b.GetScoreMin(), b.GetScoreMax()
-	if lo >= 0 && hi <= 1 {
-		lo, hi = 0, 1
-	}
-	if _, err := fmt.Fprintln(w, "\nscores"); err != nil {
-		return err
-	}
-	const lines, width = 20, 50
-	return render.Histogram(w, counts, lo, hi, lines, width)
-}

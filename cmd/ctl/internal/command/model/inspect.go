@@ -166,7 +166,7 @@ func floatName(t forest.FloatType) string {
 const mostFeatures = 50
 
 func (d description) table(w io.Writer, width int) error {
-	facts := render.NewGrid(width, "", "")
+	facts := render.NewGrid(width, "", "~")
 	facts.Row("path", d.Path)
 	facts.Row("format", d.Format)
 	facts.Row("library", strings.TrimSpace(d.Library+" "+d.Version))

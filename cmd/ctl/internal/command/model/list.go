@@ -59,7 +59,7 @@ func newVersions(c *console.Console, access *daemon.Access) *cobra.Command {
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(answer.GetVersions()))
 				}
-				g := render.NewGrid(c.Width, ">VERSION", "STAGE", "DIGEST", "LIBRARY", ">TREES", "RUN", "REGISTERED", "BY")
+				g := render.NewGrid(c.Width, ">VERSION", "STAGE", "!DIGEST", "LIBRARY", ">TREES", "RUN", "!REGISTERED", "BY")
 				for _, v := range answer.GetVersions() {
 					g.Row(render.Version(v.GetVersion()), render.Enum(v.GetStage()), render.Digest(v.GetModelDigest()),
 						v.GetLibrary(), v.GetTrees(), render.OrDash(v.GetRunId()), render.Time(v.GetRegisteredAt()), v.GetRegisteredBy())
@@ -89,7 +89,7 @@ func newHistory(c *console.Console, access *daemon.Access) *cobra.Command {
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(answer.GetPeriods()))
 				}
-				g := render.NewGrid(c.Width, ">GENERATION", ">VERSION", "ACTION", "SINCE", "UNTIL", "BY", "REASON")
+				g := render.NewGrid(c.Width, ">GEN", ">VERSION", "ACTION", "!SINCE", "!UNTIL", "BY", "~REASON")
 				for _, p := range answer.GetPeriods() {
 					until := "now"
 					if p.GetUntil() != nil {

@@ -165,7 +165,7 @@ func (r *registration) run(ctx context.Context, c *console.Console, cl *client.C
 }
 
 func versionFacts(width int, v *lifecyclev1.ModelVersion) *render.Grid {
-	g := render.NewGrid(width, "", "")
+	g := render.NewGrid(width, "", "~")
 	g.Row("digest", v.GetModelDigest())
 	g.Row("format", v.GetFormat())
 	g.Row("library", v.GetLibrary())

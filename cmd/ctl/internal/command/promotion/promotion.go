@@ -130,7 +130,7 @@ func writeChange(c *console.Console, ch *lifecyclev1.ChampionChange) error {
 	if _, err := fmt.Fprintf(c.Out, verb+"\n", ch.GetModelName(), ch.GetToVersion()); err != nil {
 		return err
 	}
-	g := render.NewGrid(c.Width, "", "")
+	g := render.NewGrid(c.Width, "", "~")
 	if ch.GetFromVersion() != 0 {
 		g.Row("  before", fmt.Sprintf("version %d, %s", ch.GetFromVersion(), render.Enum(ch.GetFromVersionStage())))
 	} else {
@@ -157,7 +157,11 @@ func writeAffected(c *console.Console, answer *lifecyclev1.RollbackResponse) err
 		_, err := fmt.Fprintln(c.Out, "no batch was scored by the replaced version since it became Champion")
 		return err
 	}
-	if _, err := fmt.Fprintf(c.Out, "%d batches were scored by version %d since it became Champion:\n", len(ids),
+	were := "batches were"
+	if len(ids) == 1 {
+		were = "batch was"
+	}
+	if _, err := fmt.Fprintf(c.Out, "%d %s scored by version %d since it became Champion:\n", len(ids), were,
 		answer.GetChange().GetFromVersion()); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport) error {
 	if _, err := fmt.Fprintf(c.Out, "%s version %d: %s\n", v.GetModelName(), v.GetVersion(), render.Enum(v.GetStage())); err != nil {
 		return err
 	}
-	g := render.NewGrid(c.Width, "GATE", "OUTCOME", "SUMMARY")
+	g := render.NewGrid(c.Width, "!GATE", "!OUTCOME", "~SUMMARY")
 	for _, gate := range r.GetGates() {
 		g.Row(gate.GetGate(), render.Enum(gate.GetOutcome()), gate.GetSummary())
 	}
@@ -74,7 +74,7 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport) error {
 		if gate.GetOutcome() == lifecyclev1.GateOutcome_GATE_OUTCOME_PASS {
 			continue
 		}
-		fmt.Fprintf(c.Out, "\n%s: %s\n", gate.GetGate(), gate.GetSummary())
+		fmt.Fprintf(c.Out, "\nwhat %s saw\n", gate.GetGate())
 		for _, key := range slices.Sorted(maps.Keys(gate.GetEvidence())) {
 			fmt.Fprintf(c.Out, "  %s: %s\n", key, gate.GetEvidence()[key])
 		}

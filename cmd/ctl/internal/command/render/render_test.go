@@ -46,6 +46,24 @@ func TestGridFitsWidth(t *testing.T) {
 	}
 }
 
+func TestGridWrapsAndKeepsWhole(t *testing.T) {
+	g := render.NewGrid(30, "!ID", "~SUMMARY")
+	g.Row("0123456789ab", "two files match their digests")
+	g.Row("-", "short")
+	var out bytes.Buffer
+	if err := g.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := "" +
+		"ID            SUMMARY\n" +
+		"0123456789ab  two files match\n" +
+		"              their digests\n" +
+		"-             short\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
 func TestNumbersAndTimes(t *testing.T) {
 	for in, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", math.MaxInt64: "9,223,372,036,854,775,807"} {
 		if got := render.Count(in); got != want {

@@ -16,17 +16,21 @@ type Grid struct {
 	header []string
 	right  []bool
 	whole  []bool
+	wrap   []bool
 	rows   [][]string
 	width  int
 }
 
 // NewGrid starts a table that is fitted to a number of terminal columns. A header that begins with ">" is aligned right;
-// one that begins with "!" is never cut, for what people copy.
+// one that begins with "!" is never cut, for what people copy; one that begins with "~" is broken into lines instead.
 func NewGrid(width int, header ...string) *Grid {
-	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), whole: make([]bool, len(header)), width: width}
+	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), whole: make([]bool, len(header)), wrap: make([]bool, len(header)), width: width}
 	for i, h := range header {
 		if rest, ok := strings.CutPrefix(h, "!"); ok {
 			g.header[i], g.whole[i] = rest, true
+		}
+		if rest, ok := strings.CutPrefix(h, "~"); ok {
+			g.header[i], g.wrap[i] = rest, true
 		}
 		if rest, ok := strings.CutPrefix(h, ">"); ok {
 			g.header[i], g.right[i] = rest, true
@@ -49,7 +53,8 @@ func (g *Grid) Row(cells ...any) {
 // Len is the number of rows so far.
 func (g *Grid) Len() int { return len(g.rows) }
 
-// Write prints the table. When it is too wide, its widest columns are cut, each cut cell ending in "…".
+// Write prints the table. When it is too wide, its widest columns are made narrower: their cells are cut and end in "…",
+// or are broken into lines.
 func (g *Grid) Write(w io.Writer) error {
 	widths := g.columnWidths()
 	var b strings.Builder
@@ -57,7 +62,9 @@ func (g *Grid) Write(w io.Writer) error {
 		g.line(&b, widths, g.header)
 	}
 	for _, row := range g.rows {
-		g.line(&b, widths, row)
+		for _, line := range g.lines(widths, row) {
+			g.line(&b, widths, line)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -92,6 +99,41 @@ func (g *Grid) columnWidths() []int {
 		total--
 	}
 	return widths
+}
+
+// lines breaks the cells of columns that wrap.
+func (g *Grid) lines(widths []int, row []string) [][]string {
+	out := [][]string{slices.Clone(row)}
+	for i, cell := range row {
+		if !g.wrap[i] || utf8.RuneCountInString(cell) <= widths[i] {
+			continue
+		}
+		for n, piece := range broken(cell, widths[i]) {
+			if n == len(out) {
+				out = append(out, make([]string, len(row)))
+			}
+			out[n][i] = piece
+		}
+	}
+	return out
+}
+
+// broken breaks a text at spaces into pieces of at most n characters. A longer word stays whole and is cut later.
+func broken(s string, n int) []string {
+	var out []string
+	piece := ""
+	for _, word := range strings.Fields(s) {
+		switch {
+		case piece == "":
+			piece = word
+		case utf8.RuneCountInString(piece)+1+utf8.RuneCountInString(word) <= n:
+			piece += " " + word
+		default:
+			out = append(out, piece)
+			piece = word
+		}
+	}
+	return append(out, piece)
 }
 
 func (g *Grid) line(b *strings.Builder, widths []int, cells []string) {

@@ -44,7 +44,7 @@ func New(c *console.Console) *cobra.Command {
 			if format != render.Table {
 				return render.Document(c.Out, format, info)
 			}
-			g := render.NewGrid(c.Width, "", "")
+			g := render.NewGrid(c.Width, "", "~")
 			g.Row("version", info.Version)
 			revision := render.OrDash(info.Revision)
 			if info.Modified {
