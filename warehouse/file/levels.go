@@ -110,6 +110,15 @@ func (h *hybrid) unpack(dst []uint32) error {
 	return nil
 }
 
+// skip passes over n ones if they are one run: a column without nulls in this stretch.
+func (h *hybrid) skip(n int) bool {
+	if h.run() != nil || h.pack || h.value != 1 || h.left < n {
+		return false
+	}
+	h.left -= n
+	return true
+}
+
 // countPresent returns how many of the next n definition levels are 1, without moving on.
 func (h hybrid) countPresent(n int) (present int, err error) {
 	var scratch [256]uint32

@@ -13,8 +13,8 @@ import (
 // groupRows is the number of rows of a row group: groups are decoded in parallel, so they should not be too large.
 const groupRows = 128 << 10
 
-// parquetEncoder writes zstd-compressed row groups. Columns of floats have no dictionary, which would not pay; those of
-// integers, times, texts and dictionaries do.
+// parquetEncoder writes zstd-compressed row groups. Texts and dictionary columns are dictionary-encoded; for numbers, of
+// which most differ, building a dictionary does not pay.
 type parquetEncoder struct {
 	w    *pqarrow.FileWriter
 	sink *discard
@@ -23,13 +23,13 @@ type parquetEncoder struct {
 
 func newParquetEncoder(w io.Writer, s *arrow.Schema, o WriteOptions) (*parquetEncoder, error) {
 	props := []parquet.WriterProperty{
-		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithAllocator(o.Alloc), parquet.WithDictionaryDefault(true),
+		parquet.WithCompression(compress.Codecs.Zstd), parquet.WithAllocator(o.Alloc), parquet.WithDictionaryDefault(false),
 		parquet.WithMaxRowGroupLength(groupRows), parquet.WithCreatedBy("treeline"), parquet.WithVersion(parquet.V2_LATEST),
 	}
 	for _, f := range s.Fields() {
 		switch f.Type.ID() {
-		case arrow.FLOAT16, arrow.FLOAT32, arrow.FLOAT64, arrow.BOOL, arrow.DECIMAL128, arrow.DECIMAL256:
-			props = append(props, parquet.WithDictionaryFor(f.Name, false))
+		case arrow.DICTIONARY, arrow.STRING, arrow.LARGE_STRING, arrow.BINARY, arrow.LARGE_BINARY:
+			props = append(props, parquet.WithDictionaryFor(f.Name, true))
 		}
 	}
 	sink := &discard{w: w}

@@ -23,6 +23,10 @@ func (c *columnReader) validity(b *block, at, n int) (present int, levels []uint
 	if !c.leaf.optional {
 		return n, nil, nil
 	}
+	if c.levels.skip(n) {
+		bitutil.SetBitsTo(b.validity.Bytes(), int64(at), int64(n), true)
+		return n, nil, nil
+	}
 	if cap(c.scratch) < n {
 		c.scratch = make([]uint32, n)
 	}

@@ -25,6 +25,7 @@ type Writer struct {
 	path   string
 	schema *arrow.Schema
 	f      *os.File
+	sink   *tracked
 	buf    *bufio.Writer
 	enc    encoder
 	rows   int64
@@ -61,7 +62,8 @@ func Create(path string, s *arrow.Schema, o WriteOptions) (w *Writer, err error)
 		}
 		return nil, full(err)
 	}
-	w = &Writer{path: path, schema: s, f: f, buf: bufio.NewWriterSize(f, 1<<20)}
+	sink := &tracked{w: f}
+	w = &Writer{path: path, schema: s, f: f, sink: sink, buf: bufio.NewWriterSize(sink, 1<<20)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Abort())
@@ -77,7 +79,7 @@ func Create(path string, s *arrow.Schema, o WriteOptions) (w *Writer, err error)
 		w.enc, err = newCSVEncoder(w.buf, s)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, full(err))
+		return nil, fmt.Errorf("%s: %w", path, w.fault(err))
 	}
 	return w, nil
 }
@@ -96,7 +98,7 @@ func (w *Writer) Write(rec arrow.Record) (err error) {
 	defer func() { w.failed = err }()
 	defer recovered(&err)
 	if err := w.enc.write(rec); err != nil {
-		return fmt.Errorf("%s: %w", w.path, full(err))
+		return fmt.Errorf("%s: %w", w.path, w.fault(err))
 	}
 	w.rows += rec.NumRows()
 	return nil
@@ -117,7 +119,7 @@ func (w *Writer) Close() (err error) {
 		return errors.Join(w.failed, w.Abort())
 	}
 	if err := w.finish(); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", w.path, full(err)), w.Abort())
+		return errors.Join(fmt.Errorf("%s: %w", w.path, w.fault(err)), w.Abort())
 	}
 	w.done = true
 	if err := os.Rename(w.f.Name(), w.path); err != nil {
@@ -180,6 +182,28 @@ func full(err error) error {
 		return fmt.Errorf("%w: %w", warehouse.ErrFull, err)
 	}
 	return err
+}
+
+// fault prefers the error of the file to what an encoder made of it: not all of them wrap.
+func (w *Writer) fault(err error) error {
+	if w.sink.err != nil && !errors.Is(err, w.sink.err) {
+		err = fmt.Errorf("%w: %w", err, w.sink.err)
+	}
+	return full(err)
+}
+
+// tracked remembers the first error.
+type tracked struct {
+	w   io.Writer
+	err error
+}
+
+func (t *tracked) Write(p []byte) (int, error) {
+	n, err := t.w.Write(p)
+	if t.err == nil {
+		t.err = err
+	}
+	return n, err
 }
 
 // discard swallows what an encoder writes while it is given up.
