@@ -30,6 +30,7 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			examples, err := filepath.Abs(filepath.Join("..", "..", "examples"))
 			e.Setenv("EXAMPLES", examples)
+			e.Setenv("XGBOOST", filepath.Join(examples, "..", "cmd", "ctl", "testdata", "xgboost"))
 			// A daemon of the machine's user must not answer the scripts.
 			e.Setenv("SCORER_ADDR", "127.0.0.1:1")
 			e.Setenv("SCORER_ADMIN_ADDR", "127.0.0.1:1")
