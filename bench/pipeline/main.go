@@ -321,13 +321,15 @@ func (d *daemon) score(ctx context.Context, features string) (scored, error) {
 	if err != nil {
 		return scored{}, fmt.Errorf("ctl score flights: %w: %s", err, out)
 	}
-	var batch struct {
-		Rows json.Number `json:"rows"`
+	var receipt struct {
+		Batch struct {
+			Rows json.Number `json:"rows"`
+		} `json:"batch"`
 	}
-	if err := json.Unmarshal(out, &batch); err != nil {
+	if err := json.Unmarshal(out, &receipt); err != nil {
 		return scored{}, fmt.Errorf("reading the receipt: %w: %s", err, out)
 	}
-	rows, err := batch.Rows.Int64()
+	rows, err := receipt.Batch.Rows.Int64()
 	return scored{seconds: seconds, rows: rows}, err
 }
 
