@@ -47,7 +47,7 @@ const (
 	costRank     = 3.0  // per value
 	costKey      = 1.5  // per value
 	costWalkTree = 3.0  // per tree and row
-	costWalkStep = 2.0  // per step and row
+	costWalkStep = 1.6  // per step and row
 	mixedFactor  = 1.5  // for trees with category sets
 )
 

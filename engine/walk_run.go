@@ -63,34 +63,47 @@ func (g *walkGroup[F]) sumVector(t *walkTree, at uint32, acc []F, outputs int) {
 	}
 }
 
-// walk finds the leaf entries of rows whose keys lie stride apart: four rows at a time, whose steps overlap.
+// walk finds the leaf entries of up to 64 rows whose keys lie stride apart. All rows take a step before any takes the
+// next, so that their steps overlap; rows at a leaf stay there until the last one has come to its own.
 func (g *walkGroup[F]) walk(t *walkTree, keys []int64, rows int, found *[word]uint32) {
+	at := found[:rows]
+	for r := range at {
+		at[r] = t.root
+	}
+	if g.mixed {
+		g.walkMixed(t, keys, at)
+		return
+	}
 	entries, stride := g.entries, g.stride
-	mask := uint32(stride - 1)
-	for r := 0; r < rows; r += 4 {
-		// Beyond the last row the last one is walked again: nobody reads the outcome.
-		k0 := keys[r*stride:][:stride]
-		k1 := keys[min(r+1, rows-1)*stride:][:stride]
-		k2 := keys[min(r+2, rows-1)*stride:][:stride]
-		k3 := keys[min(r+3, rows-1)*stride:][:stride]
-		i0, i1, i2, i3 := t.root, t.root, t.root, t.root
-		for d := 0; d < t.depth; d++ {
-			e0, e1, e2, e3 := &entries[i0], &entries[i1], &entries[i2], &entries[i3]
-			if g.mixed && (e0.in|e1.in|e2.in|e3.in)&setEntry != 0 {
-				i0, i1 = g.step(e0, k0), g.step(e1, k1)
-				i2, i3 = g.step(e2, k2), g.step(e3, k3)
-				continue
-			}
-			j0 := e0.next + uint32(one(k0[e0.in&mask] > e0.key))
-			j1 := e1.next + uint32(one(k1[e1.in&mask] > e1.key))
-			j2 := e2.next + uint32(one(k2[e2.in&mask] > e2.key))
-			j3 := e3.next + uint32(one(k3[e3.in&mask] > e3.key))
-			if d&3 == 3 && (i0^j0)|(i1^j1)|(i2^j2)|(i3^j3) == 0 {
-				break // all four are at leaves
-			}
-			i0, i1, i2, i3 = j0, j1, j2, j3
+	mask := stride - 1
+	for range t.depth {
+		moved := uint32(0)
+		row := 0
+		for r, i := range at {
+			e := &entries[i]
+			next := e.next + uint32(one(keys[row+int(e.in)&mask] > e.key))
+			moved |= next ^ i
+			at[r] = next
+			row += stride
 		}
-		found[r&63], found[(r+1)&63], found[(r+2)&63], found[(r+3)&63] = i0, i1, i2, i3
+		if moved == 0 {
+			return
+		}
+	}
+}
+
+// walkMixed is walk with any kind of entry.
+func (g *walkGroup[F]) walkMixed(t *walkTree, keys []int64, at []uint32) {
+	for range t.depth {
+		moved := uint32(0)
+		for r, i := range at {
+			next := g.step(&g.entries[i], keys[r*g.stride:][:g.stride])
+			moved |= next ^ i
+			at[r] = next
+		}
+		if moved == 0 {
+			return
+		}
 	}
 }
 

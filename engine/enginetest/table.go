@@ -60,14 +60,14 @@ func (t *Table) Row(r int) []Value {
 // NewTable returns random rows for m: half of the values are tricky ones, thresholds of the model, or their
 // neighbours. Most columns are floats.
 func NewTable(rng *rand.Rand, m *forest.Model, rows int) *Table {
-	near := thresholds(m)
+	near, tricky := thresholds(m), Tricky()
 	t := &Table{Rows: rows}
 	for f := range m.Features {
 		kind := kinds[rng.IntN(2)]
 		if rng.IntN(2) == 0 {
 			kind = kinds[rng.IntN(len(kinds))]
 		}
-		c := newColumn(rng, kind, near[f], rows)
+		c := newColumn(rng, kind, near[f], tricky, rows)
 		if rng.IntN(3) == 0 {
 			c.voff = rng.IntN(20)
 			c.valid = make([]byte, (c.voff+rows+7)/8)
@@ -130,8 +130,7 @@ func draw(rng *rand.Rand, near, tricky []float64) float64 {
 }
 
 // newColumn returns a column whose memory begins before its first row.
-func newColumn(rng *rand.Rand, kind string, near []float64, rows int) Column {
-	tricky := Tricky()
+func newColumn(rng *rand.Rand, kind string, near, tricky []float64, rows int) Column {
 	pad := rng.IntN(9)
 	n := pad + rows
 	switch kind {
@@ -168,43 +167,42 @@ func newColumn(rng *rand.Rand, kind string, near []float64, rows int) Column {
 			value: func(int) Value { return Value{} },
 		}
 	case "int64":
-		return integers(rng, kind, near, pad, n, engine.Int64s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Int64s)
 	case "int32":
-		return integers(rng, kind, near, pad, n, engine.Int32s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Int32s)
 	case "int16":
-		return integers(rng, kind, near, pad, n, engine.Int16s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Int16s)
 	case "int8":
-		return integers(rng, kind, near, pad, n, engine.Int8s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Int8s)
 	case "uint64":
-		return integers(rng, kind, near, pad, n, engine.Uint64s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Uint64s)
 	case "uint32":
-		return integers(rng, kind, near, pad, n, engine.Uint32s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Uint32s)
 	case "uint16":
-		return integers(rng, kind, near, pad, n, engine.Uint16s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Uint16s)
 	case "uint8":
-		return integers(rng, kind, near, pad, n, engine.Uint8s)
+		return integers(rng, kind, near, tricky, pad, n, engine.Uint8s)
 	case "lookup int8":
-		return lookup[int8](rng, kind, near, pad, n)
+		return lookup[int8](rng, kind, near, tricky, pad, n)
 	case "lookup int16":
-		return lookup[int16](rng, kind, near, pad, n)
+		return lookup[int16](rng, kind, near, tricky, pad, n)
 	case "lookup int32":
-		return lookup[int32](rng, kind, near, pad, n)
+		return lookup[int32](rng, kind, near, tricky, pad, n)
 	case "lookup int64":
-		return lookup[int64](rng, kind, near, pad, n)
+		return lookup[int64](rng, kind, near, tricky, pad, n)
 	case "lookup uint8":
-		return lookup[uint8](rng, kind, near, pad, n)
+		return lookup[uint8](rng, kind, near, tricky, pad, n)
 	case "lookup uint16":
-		return lookup[uint16](rng, kind, near, pad, n)
+		return lookup[uint16](rng, kind, near, tricky, pad, n)
 	case "lookup uint32":
-		return lookup[uint32](rng, kind, near, pad, n)
+		return lookup[uint32](rng, kind, near, tricky, pad, n)
 	case "lookup uint64":
-		return lookup[uint64](rng, kind, near, pad, n)
+		return lookup[uint64](rng, kind, near, tricky, pad, n)
 	}
 	panic(fmt.Sprintf("enginetest: no column kind %q", kind))
 }
 
-func integers[I engine.Index](rng *rand.Rand, kind string, near []float64, pad, n int, view func([]I) engine.Column) Column {
-	tricky := Tricky()
+func integers[I engine.Index](rng *rand.Rand, kind string, near, tricky []float64, pad, n int, view func([]I) engine.Column) Column {
 	v := make([]I, n)
 	for i := range v {
 		switch rng.IntN(4) {
@@ -230,8 +228,7 @@ func integers[I engine.Index](rng *rand.Rand, kind string, near []float64, pad, 
 	}
 }
 
-func lookup[I engine.Index](rng *rand.Rand, kind string, near []float64, pad, n int) Column {
-	tricky := Tricky()
+func lookup[I engine.Index](rng *rand.Rand, kind string, near, tricky []float64, pad, n int) Column {
 	table := make([]float64, 1+rng.IntN(120))
 	for i := range table {
 		table[i] = draw(rng, near, tricky)
