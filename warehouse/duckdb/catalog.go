@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,16 +24,15 @@ type catalog struct {
 	attached bool
 }
 
-// Names that DuckDB or our own schema uses: a catalog of that name would make "treeline.batch_ledger" ambiguous.
-var reservedCatalogs = []string{"memory", "system", "temp", "treeline"}
+// reservedCatalogs are names that DuckDB or our own schema uses: a catalog of that name would make "treeline.batch_ledger"
+// ambiguous.
+func reservedCatalogs() []string { return []string{"memory", "system", "temp", ledgerSchema} }
 
 // catalog returns the entry for a name. DuckDB compares names without case, files do not, so file names are lower case.
 func (w *Warehouse) catalog(name string) (*catalog, error) {
 	lower := strings.ToLower(name)
-	for _, r := range reservedCatalogs {
-		if lower == r {
-			return nil, fmt.Errorf("duckdb: catalog name %q is reserved; use another: %w", name, warehouse.ErrTableNotFound)
-		}
+	if slices.Contains(reservedCatalogs(), lower) {
+		return nil, fmt.Errorf("duckdb: catalog name %q is reserved; use another: %w", name, warehouse.ErrTableNotFound)
 	}
 	if _, err := warehouse.ParseTableName(name + ".s.t"); err != nil {
 		return nil, fmt.Errorf("duckdb: catalog %q is not letters, digits and underscores: %w", name, warehouse.ErrTableNotFound)
@@ -80,7 +80,7 @@ func (w *Warehouse) read(ctx context.Context, name string, fn func(*catalog) err
 // write runs fn in one transaction while no other write to the catalog runs, then checkpoints (D3). The file is made when
 // it is missing. When COMMIT itself fails, happened is asked in a new transaction whether it took effect; nil means that
 // fn is idempotent and the error stands.
-func (w *Warehouse) write(ctx context.Context, name string, fn func(*catalog, *sql.Tx) error, happened func(*sql.Tx) (bool, error)) error {
+func (w *Warehouse) write(ctx context.Context, name string, fn func(*catalog, *sql.Tx) error, happened func(context.Context, *sql.Tx) (bool, error)) error {
 	c, err := w.catalog(name)
 	if err != nil {
 		return err
@@ -154,14 +154,14 @@ func (w *Warehouse) transact(ctx context.Context, c *catalog, fn func(*catalog, 
 }
 
 // settle finds out from the file itself whether a failed COMMIT took effect.
-func (w *Warehouse) settle(ctx context.Context, c *catalog, happened func(*sql.Tx) (bool, error)) (bool, error) {
+func (w *Warehouse) settle(ctx context.Context, c *catalog, happened func(context.Context, *sql.Tx) (bool, error)) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
 	if err := w.reattach(ctx, c); err != nil {
 		return false, err
 	}
 	var done bool
 	_, err := w.transact(ctx, c, func(_ *catalog, tx *sql.Tx) (err error) {
-		done, err = happened(tx)
+		done, err = happened(ctx, tx)
 		return err
 	})
 	return done, err

@@ -32,7 +32,7 @@ func (b *writer) Commit(ctx context.Context) (warehouse.Commit, error) {
 			out, attempt, err = b.replace(ctx, c, tx)
 			return err
 		},
-		func(tx *sql.Tx) (bool, error) { return b.committed(tx, attempt) })
+		func(ctx context.Context, tx *sql.Tx) (bool, error) { return b.committed(ctx, tx, attempt) })
 	if err != nil {
 		return warehouse.Commit{}, fmt.Errorf("committing batch %s to %s: %w", b.id, b.target.Table, err)
 	}
@@ -84,13 +84,13 @@ func (b *writer) insertSQL(table string) string {
 }
 
 // committed says whether the ledger shows this very attempt.
-func (b *writer) committed(tx *sql.Tx, attempt int64) (bool, error) {
+func (b *writer) committed(ctx context.Context, tx *sql.Tx, attempt int64) (bool, error) {
 	c, err := b.w.catalog(b.target.Table.Catalog)
 	if err != nil {
 		return false, err
 	}
 	var found int64
-	err = tx.QueryRow("SELECT attempt FROM "+ledgerTable(c)+" WHERE target = ? AND batch_id = ?", targetKey(b.target.Table), string(b.id)).Scan(&found)
+	err = tx.QueryRowContext(ctx, "SELECT attempt FROM "+ledgerTable(c)+" WHERE target = ? AND batch_id = ?", targetKey(b.target.Table), string(b.id)).Scan(&found)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

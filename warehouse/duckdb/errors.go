@@ -12,7 +12,7 @@ import (
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
-// ErrCorrupt: a catalog file is damaged, is no DuckDB file or was made by a newer DuckDB. Restore it from a backup.
+// ErrCorrupt means that a catalog file is damaged, is no DuckDB file or was made by a newer DuckDB. Restore it from a backup.
 var ErrCorrupt = errors.New("duckdb: catalog file cannot be read")
 
 // errInvalidated: a checkpoint failed and DuckDB refuses the catalog until it is attached again (D3).
@@ -23,24 +23,30 @@ func diskError(err error) error {
 	if err == nil || errors.Is(err, warehouse.ErrFull) {
 		return err
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || containsAny(err.Error(), fullTexts) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || saysFull(err.Error()) {
 		return fmt.Errorf("%w: %w", warehouse.ErrFull, err)
 	}
 	return err
 }
 
-// DuckDB reports the cause of an IO error as text only.
-var (
-	fullTexts    = []string{"No space left on device", "Disk quota exceeded", "max_temp_directory_size"}
-	invalidTexts = []string{"has been invalidated"}
-	corruptTexts = []string{
-		"not a valid DuckDB database file", "Corrupt database file", "Could not read enough bytes",
-		"Failed to load", "replaying WAL", "Serialization Error",
-	}
-	conflictTexts = []string{"Conflict on", "write-write conflict", "constraint violation"}
-)
+// DuckDB reports the cause of an IO error as text only; these know its words.
 
-func containsAny(s string, texts []string) bool {
+func saysFull(text string) bool {
+	return containsAny(text, "No space left on device", "Disk quota exceeded", "max_temp_directory_size")
+}
+
+func saysInvalidated(text string) bool { return containsAny(text, "has been invalidated") }
+
+func saysCorrupt(text string) bool {
+	return containsAny(text, "not a valid DuckDB database file", "Corrupt database file", "Could not read enough bytes",
+		"Failed to load", "replaying WAL", "Serialization Error")
+}
+
+func saysConflict(text string) bool {
+	return containsAny(text, "Conflict on", "write-write conflict", "constraint violation")
+}
+
+func containsAny(s string, texts ...string) bool {
 	for _, t := range texts {
 		if strings.Contains(s, t) {
 			return true
@@ -61,17 +67,17 @@ func sqlError(ctx context.Context, err error) error {
 	text := err.Error()
 	switch {
 	case errors.Is(diskError(err), warehouse.ErrFull):
-		if containsAny(text, invalidTexts) {
+		if saysInvalidated(text) {
 			return fmt.Errorf("%w: %w", errInvalidated, diskError(err))
 		}
 		return diskError(err)
-	case containsAny(text, invalidTexts):
+	case saysInvalidated(text):
 		return fmt.Errorf("%w: %w", errInvalidated, err)
 	case strings.Contains(text, "Could not set lock on file"):
 		return fmt.Errorf("%w: %w", warehouse.ErrLocked, err)
 	case strings.Contains(text, "with version number"):
 		return fmt.Errorf("written by a newer DuckDB; there, copy it into a file attached with (STORAGE_VERSION 'v1.0.0'): %w: %w", ErrCorrupt, err)
-	case containsAny(text, corruptTexts):
+	case saysCorrupt(text):
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case isConflict(err):
 		return fmt.Errorf("%w: %w", warehouse.ErrConflict, err)
@@ -81,5 +87,5 @@ func sqlError(ctx context.Context, err error) error {
 
 func isConflict(err error) bool {
 	var de *driver.Error
-	return errors.As(err, &de) && de.Type == driver.ErrorTypeTransaction && containsAny(de.Msg, conflictTexts)
+	return errors.As(err, &de) && de.Type == driver.ErrorTypeTransaction && saysConflict(de.Msg)
 }

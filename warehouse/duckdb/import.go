@@ -52,7 +52,7 @@ func (w *Warehouse) ImportFile(ctx context.Context, table warehouse.TableName, p
 		if _, err := tx.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+ident(c.name)+"."+ident(table.Schema)); err != nil {
 			return fmt.Errorf("importing %s: %w", path, sqlError(ctx, err))
 		}
-		if _, err := tx.ExecContext(ctx, "CREATE TABLE "+qualified(c, table)+" AS SELECT * FROM "+parquetFiles(source)); err != nil {
+		if _, err := tx.ExecContext(ctx, "CREATE TABLE "+qualified(c, table)+" AS FROM "+parquetFiles(source)); err != nil {
 			return fmt.Errorf("importing %s: %w", path, sqlError(ctx, err))
 		}
 		return nil

@@ -168,6 +168,7 @@ func TestLogAlone(t *testing.T) {
 // failingPart is a staged part on a disk that fills up.
 type failingPart struct {
 	partWriter
+
 	writes int
 }
 

@@ -143,7 +143,10 @@ func killAt(t *testing.T, c *child, rnd *rand.Rand, round int, done *int64) (pha
 	if goal == "opening" {
 		skip = 0
 	}
-	longest := map[string]time.Duration{"commit": 120, "staging": 60, "snapshot": 120, "done": 40, "opening": 60}[goal] * time.Millisecond
+	longest := map[string]time.Duration{
+		"commit": 120 * time.Millisecond, "staging": 60 * time.Millisecond, "snapshot": 120 * time.Millisecond,
+		"done": 40 * time.Millisecond, "opening": 60 * time.Millisecond,
+	}[goal]
 	var timer *time.Timer
 	killed := make(chan struct{})
 	for c.lines.Scan() {

@@ -24,7 +24,10 @@ type location struct {
 }
 
 func (l location) String() string {
-	b, _ := json.Marshal(l) // strings and bools only: it cannot fail
+	b, err := json.Marshal(l)
+	if err != nil {
+		return "" // strings and bools cannot fail; if they did, parseLocation would refuse this
+	}
 	return string(b)
 }
 

@@ -58,6 +58,7 @@ func (w *Warehouse) Rows(ctx context.Context, id warehouse.BatchID, t warehouse.
 // temporary removes its file with the stream.
 type temporary struct {
 	warehouse.RecordStream
+
 	path string
 }
 

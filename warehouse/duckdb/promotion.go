@@ -54,7 +54,7 @@ func (w *Warehouse) MirrorPromotions(ctx context.Context, rows []warehouse.Promo
 		if err != nil {
 			return fmt.Errorf("duckdb: mirroring promotions: %w", sqlError(ctx, err))
 		}
-		defer insert.Close()
+		defer func() { _ = insert.Close() }() // the transaction decides
 		for _, r := range rows {
 			if _, err := insert.ExecContext(ctx, r.Seq, r.Model, r.Version, r.Timestamp.UTC(), r.PromotedBy, r.FromStage, r.ToStage); err != nil {
 				return fmt.Errorf("duckdb: mirroring promotion %d: %w", r.Seq, sqlError(ctx, err))

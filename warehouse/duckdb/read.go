@@ -42,7 +42,7 @@ func (w *Warehouse) Read(ctx context.Context, q warehouse.Query) (warehouse.Reco
 		guard.in, err = openDay(ctx, path, options, loc.DateColumn, loc.Date)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", q.Ref.Source, err)
+		return nil, errors.Join(guard.unchanged(), fmt.Errorf("reading %s: %w", q.Ref.Source, err))
 	}
 	return guard, nil
 }

@@ -185,17 +185,14 @@ func (s selection) version(d digest) string {
 }
 
 func (w *Warehouse) snapshotTable(ctx context.Context, c *catalog, in warehouse.Input) (warehouse.Ref, error) {
-	cols, err := needTable(ctx, w.db, c, in.Table)
-	if err != nil {
-		return warehouse.Ref{}, err
-	}
 	// One transaction sees one state of the table: what is digested and checked is what is copied.
 	tx, err := w.db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return warehouse.Ref{}, fmt.Errorf("duckdb: beginning a transaction: %w", sqlError(ctx, err))
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	if cols, err = needTable(ctx, tx, c, in.Table); err != nil {
+	cols, err := needTable(ctx, tx, c, in.Table)
+	if err != nil {
 		return warehouse.Ref{}, err
 	}
 	s, err := newSelection(c, in, cols)

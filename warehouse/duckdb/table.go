@@ -30,7 +30,7 @@ func tableColumns(ctx context.Context, q querier, c *catalog, n warehouse.TableN
 	if err != nil {
 		return nil, fmt.Errorf("duckdb: listing columns of %s: %w", n, sqlError(ctx, err))
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells
 	var cols []column
 	for rows.Next() {
 		var col column
@@ -68,7 +68,7 @@ func nearestTables(ctx context.Context, q querier, c *catalog, n warehouse.Table
 	if err != nil {
 		return "", fmt.Errorf("duckdb: listing tables of catalog %s: %w", c.name, sqlError(ctx, err))
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells
 	type candidate struct {
 		name     string
 		distance int
@@ -126,11 +126,8 @@ func absent(cols []string, wanted []string) []string {
 		}
 		seen[name] = true
 		text := fmt.Sprintf("%q is absent", name)
-		for _, c := range cols {
-			if strings.EqualFold(c, name) {
-				text += fmt.Sprintf(" (there is %q)", c)
-				break
-			}
+		if near := slices.IndexFunc(cols, func(c string) bool { return strings.EqualFold(c, name) }); near >= 0 {
+			text = fmt.Sprintf("%q is absent (there is %q)", name, cols[near])
 		}
 		missing = append(missing, text)
 	}

@@ -130,7 +130,9 @@ func prepareTarget(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Targ
 	}
 	var cols []outColumn
 	if len(have) == 0 {
-		cols, err = createTable(ctx, c, tx, t, types)
+		if cols, err = createTable(ctx, c, tx, t, types); err == nil {
+			have, err = tableColumns(ctx, tx, c, t.Table)
+		}
 	} else {
 		if err = refuseView(ctx, c, tx, t.Table); err == nil {
 			cols, err = matchTable(t, types, have)
@@ -139,7 +141,7 @@ func prepareTarget(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Targ
 	if err != nil {
 		return nil, err
 	}
-	return cols, recordTarget(ctx, c, tx, t)
+	return cols, recordTarget(ctx, c, tx, t, have)
 }
 
 func createTable(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Target, types []string) ([]outColumn, error) {
@@ -203,7 +205,7 @@ func matchTable(t warehouse.Target, types []string, have []column) ([]outColumn,
 }
 
 // recordTarget keeps the view and the description up to date. Both are written only when they change.
-func recordTarget(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Target) error {
+func recordTarget(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Target, have []column) error {
 	o := output{target: targetKey(t.Table), batch: t.BatchColumn, order: t.OrderColumn, keys: strings.Join(t.Keys, "\x00")}
 	var utc []string
 	for _, f := range t.Schema.Fields() {
@@ -227,7 +229,7 @@ func recordTarget(ctx context.Context, c *catalog, tx *sql.Tx, t warehouse.Targe
 		o.target, o.batch, o.order, o.keys, o.utc); err != nil {
 		return fmt.Errorf("duckdb: describing output table %s: %w", t.Table, sqlError(ctx, err))
 	}
-	if _, err := tx.ExecContext(ctx, currentViewSQL(c, t)); err != nil {
+	if _, err := tx.ExecContext(ctx, currentViewSQL(c, t, have)); err != nil {
 		return fmt.Errorf("duckdb: making view %s: %w", currentView(t.Table), sqlError(ctx, err))
 	}
 	return nil
@@ -240,8 +242,12 @@ func currentView(n warehouse.TableName) warehouse.TableName {
 
 // currentViewSQL shows one row per key: the newest among batches that are not superseded. Rows of batches that the ledger
 // does not know count as current. Equal times are decided by the batch id, so that the answer does not depend on chance.
-func currentViewSQL(c *catalog, t warehouse.Target) string {
-	return "CREATE OR REPLACE VIEW " + qualified(c, currentView(t.Table)) + " AS SELECT o.* FROM " + qualified(c, t.Table) + " AS o" +
+func currentViewSQL(c *catalog, t warehouse.Target, have []column) string {
+	names := make([]string, len(have))
+	for i, col := range have {
+		names[i] = col.Name
+	}
+	return "CREATE OR REPLACE VIEW " + qualified(c, currentView(t.Table)) + " AS SELECT " + prefixed("o.", names) + " FROM " + qualified(c, t.Table) + " AS o" +
 		" WHERE NOT EXISTS (SELECT 1 FROM " + ledgerTable(c) + " AS l WHERE l.target = " + literal(targetKey(t.Table)) +
 		" AND l.batch_id = o." + ident(t.BatchColumn) + " AND l.superseded_by IS NOT NULL)" +
 		" QUALIFY row_number() OVER (PARTITION BY " + prefixed("o.", t.Keys) + " ORDER BY o." + ident(t.OrderColumn) + " DESC NULLS LAST, o." +

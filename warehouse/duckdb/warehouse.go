@@ -52,7 +52,7 @@ type Config struct {
 	Logger      *slog.Logger // nil discards
 }
 
-// ErrClosed: the warehouse was closed.
+// ErrClosed means that the warehouse was closed.
 var ErrClosed = errors.New("duckdb: warehouse is closed")
 
 // Warehouse implements warehouse.Warehouse on DuckDB files in one directory.

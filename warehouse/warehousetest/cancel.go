@@ -71,15 +71,13 @@ func cancelBefore(t *testing.T, f Fixture) {
 }
 
 // cancelWithin interrupts a step after ever longer times until it succeeds; each time the outcome must be all or nothing.
-func cancelWithin(t *testing.T, f Fixture, step func(ctx context.Context, t *testing.T, f Fixture, round int) error) {
+func cancelWithin(t *testing.T, f Fixture, step func(t *testing.T, f Fixture, after time.Duration, round int) error) {
 	if err := f.FillFeatures(t.Context(), features(), 300_000); err != nil {
 		t.Fatal(err)
 	}
 	interrupted := 0
 	for round, after := 0, time.Millisecond; round < 60; round, after = round+1, after+after/3 {
-		ctx, cancel := context.WithTimeout(t.Context(), after)
-		err := step(ctx, t, f, round)
-		cancel()
+		err := step(t, f, after, round)
 		if err == nil {
 			if interrupted == 0 {
 				t.Error("no round was interrupted")
@@ -92,7 +90,9 @@ func cancelWithin(t *testing.T, f Fixture, step func(ctx context.Context, t *tes
 	t.Errorf("the step never finished")
 }
 
-func cancelSnapshot(ctx context.Context, t *testing.T, f Fixture, _ int) error {
+func cancelSnapshot(t *testing.T, f Fixture, after time.Duration, _ int) error {
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	defer cancel()
 	in := warehouse.Input{Table: features(), Keys: []string{"id"}}
 	ref, err := f.Warehouse.Snapshot(ctx, in)
 	if err != nil {
@@ -104,7 +104,7 @@ func cancelSnapshot(ctx context.Context, t *testing.T, f Fixture, _ int) error {
 	return nil
 }
 
-func cancelCommit(ctx context.Context, t *testing.T, f Fixture, round int) error {
+func cancelCommit(t *testing.T, f Fixture, after time.Duration, round int) error {
 	b := batch{id: "cancelled", rows: 60_000, version: int64(round), at: day(1)}
 	wr, err := f.Warehouse.Begin(t.Context(), b.id, target())
 	if err != nil {
@@ -113,6 +113,8 @@ func cancelCommit(ctx context.Context, t *testing.T, f Fixture, round int) error
 	if err := b.write(t.Context(), wr); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	defer cancel()
 	_, commitErr := wr.Commit(ctx)
 	rows, _, runs := f.counts(t, b.id)
 	if commitErr != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,18 +112,14 @@ func drain(ctx context.Context, s warehouse.RecordStream) (rows []string, err er
 }
 
 func render(rec arrow.Record, row int) string {
-	out := ""
+	values := make([]string, rec.NumCols())
 	for i, c := range rec.Columns() {
-		if i > 0 {
-			out += "|"
-		}
-		if c.IsNull(row) {
-			out += "null"
-		} else {
-			out += c.ValueStr(row)
+		values[i] = "null"
+		if c.IsValid(row) {
+			values[i] = c.ValueStr(row)
 		}
 	}
-	return out
+	return strings.Join(values, "|")
 }
 
 func readRef(t *testing.T, w warehouse.Warehouse, ref warehouse.Ref, columns ...string) []string {

@@ -3,6 +3,7 @@ package warehousetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -371,11 +372,11 @@ func rowsInOrder(t *testing.T, f Fixture) {
 func currentView(t *testing.T, f Fixture) {
 	current := func() string {
 		t.Helper()
-		out := ""
+		var out strings.Builder
 		for _, r := range f.query(t, "SELECT account_id, score_batch_id FROM "+scores().String()+"_current ORDER BY account_id") {
-			out += fmt.Sprintf("%v:%v ", r[0], r[1])
+			fmt.Fprintf(&out, "%v:%v ", r[0], r[1])
 		}
-		return out
+		return out.String()
 	}
 	supersede := func(old, by warehouse.BatchID) {
 		t.Helper()
