@@ -15,7 +15,7 @@ import (
 )
 
 // liveModels is how many models a run trains: about 15 seconds.
-const liveModels = 60
+const liveModels = 48
 
 // TestLive trains random models with the installed libraries and compares margins and predictions bit for bit. Each run
 // draws other models; TREELINE_LIVE_SEED repeats a run.

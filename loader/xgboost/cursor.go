@@ -62,7 +62,10 @@ const (
 
 // at places err at a byte unless a deeper value has done so already.
 func at(offset int64, err error) error {
-	if _, placed := errors.AsType[*fault.Error](err); placed || err == nil {
+	if err == nil {
+		return nil
+	}
+	if _, placed := errors.AsType[*fault.Error](err); placed {
 		return err
 	}
 	return fault.At(fmt.Sprintf("byte %d", offset), err)

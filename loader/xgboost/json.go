@@ -314,12 +314,48 @@ func wordByte(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b == '-' || b == '+' || b == '.'
 }
 
-// float32 reads a number as XGBoost does: correctly rounded to float32, infinite when it is too large.
-func (c *jsonCursor) float32() (float32, error) {
-	w, err := c.word()
-	if err != nil {
-		return 0, err
+// words calls use for each number of an array. Numbers with nothing but a comma between them, as XGBoost writes them,
+// are taken straight from the buffer.
+func (c *jsonCursor) words(most bound, use func(w []byte) error) error {
+	count := int64(0)
+	one := func(w []byte) error {
+		count++
+		if err := most.check(count); err != nil {
+			return err
+		}
+		return use(w)
 	}
+	return c.array(func() error {
+		buffered, err := c.src.Peek()
+		if err != nil {
+			return at(c.src.Offset(), err)
+		}
+		used := 0
+		for i := 0; i < len(buffered)-1; i++ {
+			if wordByte(buffered[i]) {
+				continue
+			}
+			if buffered[i] != ',' || !wordByte(buffered[i+1]) {
+				break
+			}
+			if err := one(buffered[used:i]); err != nil {
+				return at(c.src.Offset()+int64(used), err)
+			}
+			used = i + 1
+		}
+		if err := c.src.Skip(used); err != nil {
+			return at(c.src.Offset(), err)
+		}
+		w, err := c.word()
+		if err != nil {
+			return err
+		}
+		return at(c.src.Offset(), one(w))
+	})
+}
+
+// parseFloat32 reads a number as XGBoost does: correctly rounded to float32, infinite when it is too large.
+func parseFloat32(w []byte) (float32, error) {
 	switch string(w) {
 	case "NaN":
 		return float32(math.NaN()), nil
@@ -330,21 +366,17 @@ func (c *jsonCursor) float32() (float32, error) {
 	}
 	for _, b := range w {
 		if (b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z') && b != 'e' && b != 'E' {
-			return 0, at(c.src.Offset(), fault.Malformed("%q is no number", w))
+			return 0, fault.Malformed("%q is no number", w)
 		}
 	}
 	v, err := strconv.ParseFloat(string(w), 32)
 	if err != nil && !math.IsInf(v, 0) {
-		return 0, at(c.src.Offset(), fault.Malformed("%q is no number", w))
+		return 0, fault.Malformed("%q is no number", w)
 	}
 	return float32(v), nil
 }
 
-func (c *jsonCursor) integer() (int64, error) {
-	w, err := c.word()
-	if err != nil {
-		return 0, err
-	}
+func parseInt(w []byte) (int64, error) {
 	switch string(w) {
 	case textTrue:
 		return 1, nil
@@ -354,52 +386,39 @@ func (c *jsonCursor) integer() (int64, error) {
 	v, err := strconv.ParseInt(string(w), 10, 64)
 	if err != nil {
 		// Unsigned categories beyond int64 are refused by the library as well.
-		return 0, at(c.src.Offset(), fault.Malformed("%q is no integer", w))
+		return 0, fault.Malformed("%q is no integer", w)
 	}
 	return v, nil
 }
 
 func (c *jsonCursor) int64s(dst []int64, most bound) ([]int64, error) {
-	count := int64(0)
-	err := c.array(func() error {
-		v, err := c.integer()
+	err := c.words(most, func(w []byte) error {
+		v, err := parseInt(w)
 		dst = append(dst, v)
-		count++
-		return firstError(err, at(c.src.Offset(), most.check(count)))
+		return err
 	})
 	return dst, err
 }
 
 func (c *jsonCursor) int32s(dst []int32, most bound) ([]int32, error) {
-	count := int64(0)
-	err := c.array(func() error {
-		v, err := c.integer()
+	err := c.words(most, func(w []byte) error {
+		v, err := parseInt(w)
 		if err == nil && v != int64(int32(v)) {
-			err = at(c.src.Offset(), fault.Malformed("%d is outside int32", v))
+			err = fault.Malformed("%d is outside int32", v)
 		}
 		dst = append(dst, int32(v))
-		count++
-		return firstError(err, at(c.src.Offset(), most.check(count)))
+		return err
 	})
 	return dst, err
 }
 
 func (c *jsonCursor) float32s(dst []float32, most bound) ([]float32, error) {
-	count := int64(0)
-	err := c.array(func() error {
-		v, err := c.float32()
+	err := c.words(most, func(w []byte) error {
+		v, err := parseFloat32(w)
 		dst = append(dst, v)
-		count++
-		return firstError(err, at(c.src.Offset(), most.check(count)))
+		return err
 	})
 	return dst, err
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func (c *jsonCursor) skip() error {
@@ -411,18 +430,43 @@ func (c *jsonCursor) skip() error {
 	case kindObject:
 		return c.object(func(string) error { return c.skip() })
 	case kindArray:
-		return c.array(c.skip)
+		return c.array(func() error {
+			if err := c.skipWords(); err != nil {
+				return err
+			}
+			return c.skip()
+		})
 	case kindText:
 		_, err = c.quoted()
-	case kindNumber:
-		_, err = c.float32()
-	default:
-		var w []byte
-		if w, err = c.word(); err == nil && string(w) != textTrue && string(w) != textFalse && string(w) != "null" {
-			err = at(c.src.Offset(), fault.Malformed("%q is no JSON value", w))
-		}
+		return err
 	}
-	return err
+	w, err := c.word()
+	if err != nil {
+		return err
+	}
+	if _, bad := parseFloat32(w); bad != nil && string(w) != textTrue && string(w) != textFalse && string(w) != "null" {
+		return at(c.src.Offset(), fault.Malformed("%q is no JSON value", w))
+	}
+	return nil
+}
+
+// skipWords consumes numbers and their commas as far as another number follows, without looking at the numbers.
+func (c *jsonCursor) skipWords() error {
+	buffered, err := c.src.Peek()
+	if err != nil {
+		return at(c.src.Offset(), err)
+	}
+	used := 0
+	for i := 0; i < len(buffered)-1; i++ {
+		if wordByte(buffered[i]) {
+			continue
+		}
+		if buffered[i] != ',' || i == used || !wordByte(buffered[i+1]) {
+			break
+		}
+		used = i + 1
+	}
+	return at(c.src.Offset(), c.src.Skip(used))
 }
 
 func (c *jsonCursor) finish() error {
