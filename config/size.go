@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -10,7 +11,7 @@ import (
 // Size is a number of bytes, written as 512MiB, 1.5GiB or 1000000.
 type Size int64
 
-var errSize = fmt.Errorf("want bytes such as 512MiB, 2GiB or 1048576")
+var errSize = errors.New("want bytes such as 512MiB, 2GiB or 1048576")
 
 // units are the accepted suffixes; those of 1000 and of 1024 mean what they say.
 func units() []struct {

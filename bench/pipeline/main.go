@@ -247,7 +247,7 @@ func (p *peer) run(variant string) (float64, error) {
 
 func (p *peer) stop() {
 	p.in.Close()
-	p.cmd.Wait()
+	_ = p.cmd.Wait() // it has answered everything
 }
 
 // daemon is the scorer process with the flights model as Champion.
@@ -267,37 +267,17 @@ func (d *daemon) ctl(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// startDaemon starts a daemon on an empty data directory and makes the flights model its Champion.
 func startDaemon(ctx context.Context) (*daemon, error) {
-	dir := filepath.Join(dataDir, "daemon")
-	if err := os.RemoveAll(dir); err != nil {
+	d := &daemon{dir: filepath.Join(dataDir, "daemon")}
+	if err := os.RemoveAll(d.dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "scorer.log"))
-	if err != nil {
+	if err := d.start(ctx); err != nil {
 		return nil, err
-	}
-	defer log.Close()
-	d := &daemon{dir: dir}
-	d.cmd = exec.CommandContext(ctx, "bin/scorer", "--config", "examples/scorer.yml", "--data-dir", dir, "--listen", dataAddr, "--admin-listen", adminAdr)
-	d.cmd.Stderr = log
-	d.cmd.Stdout = log
-	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting bin/scorer (make build): %w", err)
-	}
-	ready := false
-	for range 300 {
-		if check := d.ctl(ctx, "doctor"); func() bool { check.Stderr = nil; return check.Run() == nil }() {
-			ready = true
-			break
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	if !ready {
-		d.stop()
-		return nil, fmt.Errorf("the daemon did not get ready; see %s", log.Name())
 	}
 	for _, args := range [][]string{
 		{"model", "register", "flights", model + "/model.txt", "--golden", model + "/golden.parquet"},
@@ -310,6 +290,30 @@ func startDaemon(ctx context.Context) (*daemon, error) {
 		}
 	}
 	return d, nil
+}
+
+// start starts the process and waits until it answers.
+func (d *daemon) start(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(d.dir, "scorer.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	d.cmd = exec.CommandContext(ctx, "bin/scorer", "--config", "examples/scorer.yml", "--data-dir", d.dir, "--listen", dataAddr, "--admin-listen", adminAdr)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	if err := d.cmd.Start(); err != nil {
+		return fmt.Errorf("starting bin/scorer (make build): %w", err)
+	}
+	for range 300 {
+		check := d.ctl(ctx, "doctor")
+		check.Stderr = nil
+		if check.Run() == nil {
+			return nil
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	d.stop()
+	return fmt.Errorf("the daemon did not get ready; see %s", log.Name())
 }
 
 func (d *daemon) score(ctx context.Context, features string) (scored, error) {
@@ -334,11 +338,11 @@ func (d *daemon) score(ctx context.Context, features string) (scored, error) {
 }
 
 func (d *daemon) stop() {
-	d.cmd.Process.Signal(os.Interrupt)
-	d.cmd.Wait()
+	_ = d.cmd.Process.Signal(os.Interrupt)
+	_ = d.cmd.Wait() // its data directory is the benchmark's own
 }
 
-// compare stops the daemon (DuckDB files have one owner), compares its table with Python's file bit for bit, and starts it again.
+// compare stops the daemon (DuckDB files have one owner), compares its table with Python's files bit for bit, and starts it again.
 func compare(ctx context.Context, d *daemon, p *peer) (bool, error) {
 	d.stop()
 	out, err := command(ctx, ".venv/bin/python", "bench/pipeline/compare.py",
@@ -347,26 +351,5 @@ func compare(ctx context.Context, d *daemon, p *peer) (bool, error) {
 		return false, fmt.Errorf("comparing the outputs: %w", err)
 	}
 	fmt.Fprint(os.Stderr, string(out))
-	again, err := restart(ctx, d)
-	if err != nil {
-		return false, err
-	}
-	d.cmd = again
-	return strings.HasPrefix(string(out), "equal"), nil
-}
-
-func restart(ctx context.Context, d *daemon) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, "bin/scorer", "--config", "examples/scorer.yml", "--data-dir", d.dir, "--listen", dataAddr, "--admin-listen", adminAdr)
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	for range 300 {
-		check := d.ctl(ctx, "doctor")
-		check.Stderr = nil
-		if check.Run() == nil {
-			return cmd, nil
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	return nil, fmt.Errorf("the daemon did not come back")
+	return strings.HasPrefix(string(out), "equal"), d.start(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -123,8 +124,8 @@ func (g *Group) Add(name string, s Service) {
 // Stop stops everything, the newest first, and reports every error. The group is empty afterwards.
 func (g *Group) Stop(ctx context.Context) error {
 	var errs []error
-	for i := len(g.services) - 1; i >= 0; i-- {
-		if err := g.services[i].Stop(ctx); err != nil {
+	for i, s := range slices.Backward(g.services) {
+		if err := s.Stop(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stopping %s: %w", g.names[i], err))
 		}
 	}
