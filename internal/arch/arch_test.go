@@ -50,36 +50,66 @@ func without(list []string, drop ...string) []string {
 }
 
 var bans = []ban{
-	{From: "forest", Never: append(without(everythingOfOurs, "forest"), arrowPackage),
-		Reason: "everyone shares forest: it is a leaf package of plain data"},
-	{From: "internal/libm", Never: everythingOfOurs,
-		Reason: "loaders and the engine share these functions"},
-	{From: "internal/arrowguard", Never: everythingOfOurs,
-		Reason: "hostile Arrow bytes are checked by code that can be tested alone"},
-	{From: "loader", Except: []string{"loader/legacy"}, Never: append(without(everythingOfOurs, "loader", "forest"), arrowPackage),
-		Reason: "hostile model bytes stay in the loaders, testable alone"},
-	{From: "engine", Never: append(without(everythingOfOurs, "engine", "forest"), arrowPackage, grpcPackage, "log", "log/slog"),
-		Reason: "the hot path takes slices and logs nothing"},
-	{From: "frame", Never: without(everythingOfOurs, "frame", "engine", "forest"),
-		Reason: "binding knows columns and blocks, not transports"},
-	{From: "warehouse", Never: []string{"engine", "forest", "lifecycle", "scoring", "server", "gen", "registry", "store"},
-		Reason: "a warehouse moves rows and does not know what they mean"},
-	{From: "registry", Never: []string{"engine", "lifecycle", "scoring", "server", "gen", arrowPackage},
-		Reason: "a registry keeps bytes"},
-	{From: "store", Never: append(without(everythingOfOurs, "store"), arrowPackage),
-		Reason: "state is rows of our own types"},
-	{From: "scoring", Never: []string{"gen", "lifecycle", "server", "store", "config", duckdbPackage, sqlitePackage},
-		Reason: "scoring meets the lifecycle only in internal/app, and no transport"},
-	{From: "lifecycle", Never: []string{"gen", "server", "scoring", "config", duckdbPackage, sqlitePackage},
-		Reason: "the state machine knows seams, not drivers or transports"},
-	{From: "server", Never: []string{"internal/app", "cmd", duckdbPackage, sqlitePackage},
-		Reason: "handlers convert and call; formats and drivers are wired in internal/app"},
-	{From: "config", Never: without(everythingOfOurs, "config"),
-		Reason: "configuration is data"},
-	{From: "client", Never: []string{"server", "scoring", "lifecycle", "store", "internal/app", duckdbPackage, sqlitePackage},
-		Reason: "a client knows the protocol only"},
-	{From: "cmd/ctl", Never: []string{"server", "scoring", "lifecycle", "store", "internal/app", duckdbPackage, sqlitePackage},
-		Reason: "the command line is a client; offline verbs need only loader, engine and frame"},
+	{
+		From: "forest", Never: append(without(everythingOfOurs, "forest"), arrowPackage),
+		Reason: "everyone shares forest: it is a leaf package of plain data",
+	},
+	{
+		From: "internal/libm", Never: everythingOfOurs,
+		Reason: "loaders and the engine share these functions",
+	},
+	{
+		From: "internal/arrowguard", Never: everythingOfOurs,
+		Reason: "hostile Arrow bytes are checked by code that can be tested alone",
+	},
+	{
+		From: "loader", Except: []string{"loader/legacy"}, Never: append(without(everythingOfOurs, "loader", "forest"), arrowPackage),
+		Reason: "hostile model bytes stay in the loaders, testable alone",
+	},
+	{
+		From: "engine", Never: append(without(everythingOfOurs, "engine", "forest"), arrowPackage, grpcPackage, "log", "log/slog"),
+		Reason: "the hot path takes slices and logs nothing",
+	},
+	{
+		From: "frame", Never: without(everythingOfOurs, "frame", "engine", "forest"),
+		Reason: "binding knows columns and blocks, not transports",
+	},
+	{
+		From: "warehouse", Never: []string{"engine", "forest", "lifecycle", "scoring", "server", "gen", "registry", "store"},
+		Reason: "a warehouse moves rows and does not know what they mean",
+	},
+	{
+		From: "registry", Never: []string{"engine", "lifecycle", "scoring", "server", "gen", arrowPackage},
+		Reason: "a registry keeps bytes",
+	},
+	{
+		From: "store", Never: append(without(everythingOfOurs, "store"), arrowPackage),
+		Reason: "state is rows of our own types",
+	},
+	{
+		From: "scoring", Never: []string{"gen", "lifecycle", "server", "store", "config", duckdbPackage, sqlitePackage},
+		Reason: "scoring meets the lifecycle only in internal/app, and no transport",
+	},
+	{
+		From: "lifecycle", Never: []string{"gen", "server", "scoring", "config", duckdbPackage, sqlitePackage},
+		Reason: "the state machine knows seams, not drivers or transports",
+	},
+	{
+		From: "server", Never: []string{"internal/app", "cmd", duckdbPackage, sqlitePackage},
+		Reason: "handlers convert and call; formats and drivers are wired in internal/app",
+	},
+	{
+		From: "config", Never: without(everythingOfOurs, "config"),
+		Reason: "configuration is data",
+	},
+	{
+		From: "client", Never: []string{"server", "scoring", "lifecycle", "store", "internal/app", duckdbPackage, sqlitePackage},
+		Reason: "a client knows the protocol only",
+	},
+	{
+		From: "cmd/ctl", Never: []string{"server", "scoring", "lifecycle", "store", "internal/app", duckdbPackage, sqlitePackage},
+		Reason: "the command line is a client; offline verbs need only loader, engine and frame",
+	},
 }
 
 // directBans forbid direct imports only: the package may still be reached through the one that is allowed to use it.
