@@ -31,7 +31,7 @@ func numbered(name string, n int) []string {
 // ScoreFields returns the fields of ScoreColumns: margins if asked for, then predictions, float32 where the library's
 // own results are float32 and float64 otherwise.
 func ScoreFields(p *engine.Program, margin bool) []arrow.Field {
-	var typ arrow.DataType = arrow.PrimitiveTypes.Float64
+	typ := arrow.PrimitiveTypes.Float64
 	if p.Float32() {
 		typ = arrow.PrimitiveTypes.Float32
 	}

@@ -129,7 +129,7 @@ func (v *vocabulary) codes(dst []float64, arr arrow.Array) error {
 func lookUp[T number](v *vocabulary, dst []float64, src []T) {
 	for i, x := range src {
 		f := float64(x)
-		if T(f) != x && x == x {
+		if T(f) != x && f == f { // NaN stays NaN
 			f = math.NaN()
 		}
 		dst[i] = v.ofNumber(f)

@@ -19,9 +19,9 @@ type LimitedAllocator struct {
 
 var _ memory.Allocator = (*LimitedAllocator)(nil)
 
-// NewLimitedAllocator bounds the live bytes taken from mem to max.
-func NewLimitedAllocator(mem memory.Allocator, max int64) *LimitedAllocator {
-	return &LimitedAllocator{mem: mem, max: max}
+// NewLimitedAllocator bounds the live bytes taken from mem to limit.
+func NewLimitedAllocator(mem memory.Allocator, limit int64) *LimitedAllocator {
+	return &LimitedAllocator{mem: mem, max: limit}
 }
 
 // Live returns the bytes that are allocated now.
@@ -74,8 +74,7 @@ func PanicError(recovered any) error {
 	case nil:
 		return nil
 	case error:
-		var r *refusal
-		if errors.As(v, &r) {
+		if r, ok := errors.AsType[*refusal](v); ok {
 			return r.err
 		}
 		return fmt.Errorf("%w: %w: %w", ErrInvalid, ErrPanic, v)

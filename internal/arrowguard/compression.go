@@ -66,7 +66,7 @@ func (c *codec) decode(src []byte, mem memory.Allocator) (*memory.Buffer, error)
 	var r io.Reader
 	if c.zstd != nil {
 		if err := c.zstd.Reset(bytes.NewReader(src)); err != nil {
-			return nil, fmt.Errorf("zstd: %w: %w", ErrInvalid, err)
+			return nil, invalid("zstd: %s", err.Error())
 		}
 		r = c.zstd
 	} else {
@@ -78,7 +78,7 @@ func (c *codec) decode(src []byte, mem memory.Allocator) (*memory.Buffer, error)
 		if errors.Is(err, ErrLimit) || errors.Is(err, ErrInvalid) {
 			return nil, err
 		}
-		return nil, fmt.Errorf("decompressing: %w: %w", ErrInvalid, err)
+		return nil, invalid("decompressing: %s", err.Error())
 	}
 	return buf, nil
 }

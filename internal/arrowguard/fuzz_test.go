@@ -52,7 +52,7 @@ func checkBytes(t *testing.T, b []byte) bool {
 		touch(rec)
 		recs = append(recs, rec)
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		clean(t, err)
 	} else if f.stream != nil {
 		compareWithArrow(t, b, recs)
@@ -60,7 +60,7 @@ func checkBytes(t *testing.T, b []byte) bool {
 	release(recs)
 	f.Close()
 	mem.AssertSize(t, 0)
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }
 
 func clean(t *testing.T, err error) {

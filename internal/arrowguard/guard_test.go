@@ -2,6 +2,7 @@ package arrowguard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -146,7 +147,7 @@ func readAll(b []byte, l Limits, opts ...Option) (recs []arrow.Record, s *arrow.
 	defer r.Close()
 	for {
 		rec, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return recs, r.Schema(), nil
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package arrowguard
 
 import (
+	"errors"
 	"io"
 	"unsafe"
 
@@ -20,7 +21,7 @@ type Reader struct {
 func NewReader(r io.Reader, l Limits, opts ...Option) (*Reader, error) {
 	rd := &Reader{r: r, d: newDecoder(l, opts)}
 	m, err := rd.message()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, invalid("the stream ends before its schema")
 	}
 	if err != nil {

@@ -190,7 +190,7 @@ func (p *schemaParser) field(t table, depth int) (column, arrow.Field, error) {
 
 func (p *schemaParser) dictionary(c *column, enc table, value arrow.DataType) (arrow.DataType, error) {
 	c.dictID = enc.int64At(0, 0)
-	var index arrow.DataType = arrow.PrimitiveTypes.Int32
+	index := arrow.PrimitiveTypes.Int32
 	if it, ok := enc.child(1); ok {
 		var err error
 		if index, err = intType(it); err != nil {

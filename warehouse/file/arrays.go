@@ -105,7 +105,7 @@ func (c *columnReader) convert(mem memory.Allocator, typ arrow.FixedWidthDataTyp
 	out := memory.NewResizableBuffer(mem)
 	out.Resize(n * want)
 	src := arrow.Int32Traits.CastFromBytes(raw.Bytes())
-	bad := false
+	var bad bool
 	switch typ.ID() {
 	case arrow.INT8:
 		bad = narrow(arrow.Int8Traits.CastFromBytes(out.Bytes()), src)

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,8 +39,7 @@ func openArrow(path string, o Options) (_ source, err error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if a.count, err = a.guard.CountRows(); err != nil {
-		a.guard.Close()
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrInvalid, err), a.guard.Close())
 	}
 	return a, nil
 }
@@ -71,7 +71,7 @@ func (t *arrowTask) run(emit func(arrow.Record) error) error {
 	rows := int64(0)
 	for {
 		rec, err := t.file.guard.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

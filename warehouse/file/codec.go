@@ -111,7 +111,7 @@ func (f *inflater) inflateZstd(dst, src []byte) error {
 
 func readExactly(r io.Reader, dst []byte) error {
 	if n, err := io.ReadFull(r, dst); err != nil {
-		return fmt.Errorf("page expands to %d bytes, announced are %d: %w: %w", n, len(dst), ErrInvalid, err)
+		return fmt.Errorf("page expands to %d bytes, announced are %d: %w: %s", n, len(dst), ErrInvalid, err.Error())
 	}
 	if n, err := io.ReadFull(r, make([]byte, 1)); n != 0 || err != io.EOF {
 		return fmt.Errorf("page expands to more than the %d bytes announced: %w", len(dst), ErrInvalid)

@@ -61,8 +61,11 @@ func TestCSVTypesAreInferredOverAllFiles(t *testing.T) {
 func TestCSVHint(t *testing.T) {
 	path := csvFileWith(t, "id,x,c,d\n007,1,red,2024-02-03\n8,,blue,\n")
 	hint := arrow.NewSchema([]arrow.Field{
-		{Name: "id", Type: arrow.BinaryTypes.String}, {Name: "x", Type: arrow.PrimitiveTypes.Float32}, {Name: "c", Type: dictText},
-		{Name: "d", Type: arrow.FixedWidthTypes.Date32}, {Name: "other", Type: arrow.PrimitiveTypes.Int8},
+		{Name: "id", Type: arrow.BinaryTypes.String},
+		{Name: "x", Type: arrow.PrimitiveTypes.Float32},
+		{Name: "c", Type: dictText},
+		{Name: "d", Type: arrow.FixedWidthTypes.Date32},
+		{Name: "other", Type: arrow.PrimitiveTypes.Int8},
 	}, nil)
 	recs, s := readAll(t, path, Options{Hint: hint, Alloc: checked(t)})
 	for i := range 4 {

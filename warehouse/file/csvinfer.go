@@ -138,7 +138,7 @@ func (n *inference) read(ctx context.Context, path string) error {
 		return err
 	}
 	defer f.Close()
-	r := newCSVReader(&contextReader{ctx, f})
+	r := newCSVReader(cancellable(ctx, f))
 	names, err := readHeader(r)
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ type csvReader struct {
 func newCSVReader(r io.Reader) *csvReader {
 	c := &csvReader{r: bufio.NewReaderSize(r, 256<<10), next: 1}
 	if b, err := c.r.Peek(3); err == nil && bytes.Equal(b, []byte("\xef\xbb\xbf")) {
-		c.r.Discard(3) // it was peeked
+		_, _ = c.r.Discard(3) // it was peeked
 	}
 	return c
 }

@@ -42,8 +42,8 @@ import (
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
-// ErrInvalid: a file's bytes are not what its extension says, or use a feature that is refused by name. The error names
-// the file and the place.
+// ErrInvalid reports that a file's bytes are not what its extension says, or that they use a feature which is refused by name. The
+// error names the file and the place.
 var ErrInvalid = errors.New("file: invalid file")
 
 // Options choose what a Stream delivers. The zero value reads all columns.

@@ -58,7 +58,7 @@ func tryRead(path string, o Options) (recs []arrow.Record, s *arrow.Schema, err 
 	}()
 	for {
 		rec, err := in.Next(ctx)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a wrapped one would be a fault
 			return recs, in.Schema(), nil
 		}
 		if err != nil {
@@ -103,11 +103,11 @@ func normal(a arrow.Array, i int) string {
 }
 
 type oracle struct {
-	Rows    int
+	Rows    int `json:"rows"`
 	Columns []struct {
-		Name   string
-		Values []*string
-	}
+		Name   string    `json:"name"`
+		Values []*string `json:"values"`
+	} `json:"columns"`
 }
 
 func oracles(t *testing.T) map[string]oracle {

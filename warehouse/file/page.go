@@ -149,7 +149,7 @@ func (p *pages) next() (h pageHeader, body []byte, err error) {
 		return h, nil, err
 	}
 	if _, err := io.ReadFull(p.r, p.compressed); err != nil {
-		return h, nil, fmt.Errorf("reading a page of %d bytes: %w", h.compressed, err)
+		return h, nil, fmt.Errorf("reading a page of %d bytes: %w", h.compressed, cut(err))
 	}
 	if p.codec == codecNone && h.expanded == h.compressed {
 		return h, p.compressed, nil
@@ -184,7 +184,7 @@ func (p *pages) header() (h pageHeader, err error) {
 			b, peekErr = p.r.Peek(int(min(int64(size), p.left)))
 		}
 		if peekErr != nil && len(b) == 0 {
-			return h, fmt.Errorf("reading a page header: %w", peekErr)
+			return h, fmt.Errorf("reading a page header: %w", cut(peekErr))
 		}
 		h, n, err := parsePageHeader(b)
 		if err == nil {
@@ -198,6 +198,14 @@ func (p *pages) header() (h pageHeader, err error) {
 			return h, fmt.Errorf("page header: %w", err)
 		}
 	}
+}
+
+// cut turns the end of the file into a fault of its content: io.EOF means that a chunk has no more pages.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the file ends: %w", ErrInvalid)
+	}
+	return err
 }
 
 // maxDecodedPage bounds the values of a page that is re-encoded in memory.

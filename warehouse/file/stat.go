@@ -79,19 +79,20 @@ func hashFile(ctx context.Context, h io.Writer, path string) error {
 		return err
 	}
 	fmt.Fprintf(h, "%q %d\n", filepath.Base(path), st.Size())
-	_, err = io.CopyBuffer(h, &contextReader{ctx, f}, make([]byte, 1<<20))
+	_, err = io.CopyBuffer(h, cancellable(ctx, f), make([]byte, 1<<20))
 	return err
 }
 
-// contextReader ends with the context's error.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+// cancellable reads until ctx ends, and then fails with its cause.
+func cancellable(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return r.Read(p)
+	})
 }
 
-func (c *contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
-}
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

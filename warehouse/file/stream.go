@@ -144,13 +144,11 @@ func (s *Stream) start() {
 		return next - 1
 	}
 	for range min(s.threads, len(s.queue)) {
-		s.wait.Add(1)
-		go func() {
-			defer s.wait.Done()
+		s.wait.Go(func() {
 			for i := take(); i < len(s.queue); i = take() {
 				s.decode(i)
 			}
-		}()
+		})
 	}
 }
 
@@ -182,6 +180,9 @@ func (s *Stream) decode(i int) {
 	})
 	s.budget.release(held)
 	if err != nil && !errors.Is(err, errClosed) {
+		if errors.Is(err, io.EOF) { // bytes that end too early must not look like the end of the stream
+			err = fmt.Errorf("%w: %s", ErrInvalid, err.Error())
+		}
 		s.send(p.out, item{err: err})
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // maxTexts bounds the bytes of one text column of a record: a dictionary can repeat a long text in every row.
-const maxTexts = 1 << 30
+const maxTexts = 512 << 20
 
 // block collects which rows of a column have a value.
 type block struct {

@@ -31,7 +31,8 @@ func nullable(name string, t arrow.DataType) arrow.Field {
 // mixed has rows of all types that outputs have; the dictionary differs from record to record.
 func mixed(mem memory.Allocator, from, rows int) arrow.Record {
 	s := arrow.NewSchema([]arrow.Field{
-		{Name: "id", Type: arrow.PrimitiveTypes.Int64}, nullable("x", arrow.PrimitiveTypes.Float64), nullable("f", arrow.PrimitiveTypes.Float32),
+		{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+		nullable("x", arrow.PrimitiveTypes.Float64), nullable("f", arrow.PrimitiveTypes.Float32),
 		nullable("n", arrow.PrimitiveTypes.Int32), nullable("s", arrow.BinaryTypes.String), nullable("d", dictText), nullable("at", utc),
 		nullable("b", arrow.FixedWidthTypes.Boolean),
 	}, nil)
@@ -213,9 +214,9 @@ func (f *fullDisk) Write(p []byte) (int, error) {
 
 func TestFullDisk(t *testing.T) {
 	for _, ext := range []string{".parquet", ".arrow", ".csv"} {
-		for _, left := range []int{0, 3 << 20} {
+		for _, left := range []int{0, 100_000} {
 			path := filepath.Join(t.TempDir(), "out"+ext)
-			rec := mixed(memory.DefaultAllocator, 0, 50000)
+			rec := mixed(memory.DefaultAllocator, 0, 20000)
 			w, err := Create(path, rec.Schema(), WriteOptions{})
 			if err != nil {
 				t.Fatal(err)
