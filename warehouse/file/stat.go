@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/apache/arrow/go/v17/arrow"
 )
@@ -17,7 +16,7 @@ import (
 type Info struct {
 	Schema *arrow.Schema // all columns
 	Rows   int64
-	// Digest is "sha256:" and the hash of the files' base names, sizes and bytes in order.
+	// Digest is "sha256:" and the hash of the files' sizes and bytes in order.
 	Digest string
 	Paths  []string // sorted
 }
@@ -67,7 +66,7 @@ func (info *Info) add(ctx context.Context, path string, o Options) (err error) {
 	return nil
 }
 
-// hashFile adds the name, the size and the bytes of a file, in a form that no other list of files has.
+// hashFile adds the size and the bytes of a file, so that no other list of files has the same hash. Names are no content.
 func hashFile(ctx context.Context, h io.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -78,7 +77,7 @@ func hashFile(ctx context.Context, h io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(h, "%q %d\n", filepath.Base(path), st.Size())
+	fmt.Fprintf(h, "%d\n", st.Size())
 	_, err = io.CopyBuffer(h, cancellable(ctx, f), make([]byte, 1<<20))
 	return err
 }
