@@ -54,13 +54,10 @@ type Batcher struct {
 	tracer  trace.Tracer
 	log     *slog.Logger
 
-	life context.Context // ends when Drain gives up waiting
-	kill context.CancelCauseFunc
-
 	mu       sync.Mutex
 	running  map[warehouse.BatchID]*run // from the moment that their id is known
-	active   int                        // runs that have not ended, with or without an id
-	idle     chan struct{}              // closed when draining and active is 0
+	active   map[*run]struct{}          // runs that have not ended, with or without an id
+	idle     chan struct{}              // closed when draining and nothing is active
 	draining bool
 }
 
@@ -83,15 +80,13 @@ func NewBatcher(d Deps) (*Batcher, error) {
 		}
 		configs[c.Name] = c
 	}
-	life, kill := context.WithCancelCause(context.Background())
 	return &Batcher{
 		deps:    d,
 		configs: configs,
 		tracer:  d.Tracer.Tracer(tracerName),
 		log:     d.Logger,
-		life:    life,
-		kill:    kill,
 		running: make(map[warehouse.BatchID]*run),
+		active:  make(map[*run]struct{}),
 		idle:    make(chan struct{}),
 	}, nil
 }
@@ -154,9 +149,8 @@ func (b *Batcher) Start(ctx context.Context, req Request) (*Watcher, error) {
 		req.release()
 		return nil, err
 	}
-	// The batch belongs to the Batcher and only its trace to the caller.
-	life := trace.ContextWithRemoteSpanContext(b.life, trace.SpanContextFromContext(ctx))
-	life, cancel := context.WithCancelCause(life)
+	// The batch is part of the caller's trace, but does not end with the call.
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	r := &run{board: newBoard(), cancel: cancel}
 	b.mu.Lock()
 	if b.draining {
@@ -165,10 +159,10 @@ func (b *Batcher) Start(ctx context.Context, req Request) (*Watcher, error) {
 		req.release()
 		return nil, ErrDraining
 	}
-	b.active++
+	b.active[r] = struct{}{}
 	b.mu.Unlock()
 	go func() {
-		defer b.leave()
+		defer b.leave(r)
 		defer cancel(nil)
 		b.execute(life, r, p)
 	}()
@@ -176,11 +170,11 @@ func (b *Batcher) Start(ctx context.Context, req Request) (*Watcher, error) {
 }
 
 // leave notes the end of a run.
-func (b *Batcher) leave() {
+func (b *Batcher) leave(r *run) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.active--
-	if b.draining && b.active == 0 {
+	delete(b.active, r)
+	if b.draining && len(b.active) == 0 {
 		close(b.idle)
 	}
 }
@@ -291,27 +285,22 @@ func (b *Batcher) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if !b.draining {
 		b.draining = true
-		if b.active == 0 {
+		if len(b.active) == 0 {
 			close(b.idle)
 		}
 	}
 	b.mu.Unlock()
 	select {
 	case <-b.idle:
-		b.kill(ErrDraining)
-		return nil
-	default:
-	}
-	select {
-	case <-b.idle:
-		b.kill(ErrDraining)
 		return nil
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
-	n := b.active
+	n := len(b.active)
+	for r := range b.active {
+		r.cancel(ErrInterrupted)
+	}
 	b.mu.Unlock()
-	b.kill(ErrInterrupted)
 	<-b.idle
 	if n == 0 {
 		return nil

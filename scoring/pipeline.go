@@ -38,8 +38,8 @@ type piece struct {
 // records, and the calling goroutine writes them in input order. A record's bytes are reserved before it enters and given
 // back once it is written, so memory is bounded by the budget however slow a step is.
 //
-// Workers over whole records beat splitting each record by rows (engine.ScoreParallel): binding, hashing and stamping
-// then run in parallel too, and no step waits for the slowest thread of another (BenchmarkPipeline).
+// Workers take whole records instead of splitting each one by rows (engine.ScoreParallel), so that binding, hashing and
+// stamping run in parallel too and no step waits for the slowest thread of another. The processor time is the same.
 func (j *job) pipe(ctx context.Context, w warehouse.Writer) error {
 	opts := j.b.deps.Options
 	ctx, stop := context.WithCancel(ctx)
@@ -211,7 +211,11 @@ func (p *flow) write(ctx context.Context, w warehouse.Writer, stop func()) error
 }
 
 // progress publishes the counters.
-func (j *job) progress() { j.r.board.publish(j.event(PhaseScore)) }
+func (j *job) progress() {
+	j.telling.Lock()
+	defer j.telling.Unlock()
+	j.r.board.publish(j.event(PhaseScore))
+}
 
 // worker scores pieces with buffers of its own.
 type worker struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type job struct {
 	batch   Batch
 
 	read, scored, written atomic.Int64
+	telling               sync.Mutex // counters are read and published as one, so that they only grow
 }
 
 // execute runs one batch to its end and publishes its last event.
@@ -300,9 +302,10 @@ func (j *job) enterLedger(ctx context.Context, p Phase) error {
 }
 
 func (j *job) event(p Phase) Event {
+	// In this order, so that no event has more rows scored than read, or written than scored.
+	written, scored, read := j.written.Load(), j.scored.Load(), j.read.Load()
 	return Event{
-		ID: j.batch.ID, Phase: p, RowsRead: j.read.Load(), RowsScored: j.scored.Load(), RowsWritten: j.written.Load(),
-		RowsTotal: j.ref.Rows, At: j.b.deps.Now().UTC(),
+		ID: j.batch.ID, Phase: p, RowsRead: read, RowsScored: scored, RowsWritten: written, RowsTotal: j.ref.Rows, At: j.b.deps.Now().UTC(),
 	}
 }
 

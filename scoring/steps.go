@@ -24,8 +24,8 @@ type step struct {
 // newSteps opens the spans of the steps under the batch span in ctx.
 func (j *job) newSteps(ctx context.Context) *steps {
 	open := func(name string) *step {
-		_, span := j.b.tracer.Start(ctx, name)
-		return &step{name: name, span: span}
+		_, span := j.b.tracer.Start(ctx, name) //nolint:spancheck // steps.end ends it
+		return &step{name: name, span: span}   //nolint:spancheck // steps.end ends it
 	}
 	return &steps{read: open("read"), bind: open("bind"), score: open("score"), stamp: &step{name: "stamp"}, write: open("write")}
 }

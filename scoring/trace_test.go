@@ -84,13 +84,13 @@ func TestOnlineSpans(t *testing.T) {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 	o, mem := newTestOnline(t, provider)
 	ctx, call := provider.Tracer("test").Start(t.Context(), "call")
-	s, err := o.Open(ctx, OnlineOptions{Model: "m"}, features(1).schema)
-	if err == nil {
+	if _, err := o.Open(ctx, OnlineOptions{Model: "m"}, features(1).schema); err == nil {
 		t.Fatal("a list column was accepted")
 	}
 	rec := onlineRecord(mem, 0, 5)
 	defer rec.Release()
-	if s, err = o.Open(ctx, OnlineOptions{Model: "m"}, rec.Schema()); err != nil {
+	s, err := o.Open(ctx, OnlineOptions{Model: "m"}, rec.Schema())
+	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := s.Score(ctx, rec)

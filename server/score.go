@@ -35,8 +35,10 @@ type scoringService struct {
 }
 
 func newScoringService(d Deps, o Options, dr *drain) *scoringService {
-	limits := arrowguard.DefaultLimits()
-	limits.MaxMessageBytes = int64(o.StreamBytes)
+	limits := o.Arrow
+	if limits.MaxMessageBytes <= 0 || limits.MaxMessageBytes > int64(o.StreamBytes) {
+		limits.MaxMessageBytes = int64(o.StreamBytes)
+	}
 	return &scoringService{
 		online: d.Online, limits: limits, answer: o.StreamBytes, slice: sliceBytes, drain: dr, alloc: memory.DefaultAllocator,
 		budget: semaphore.NewWeighted(o.ScoreBytes),

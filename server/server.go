@@ -39,6 +39,7 @@ import (
 
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
+	"github.com/treeline-ml/treeline/internal/arrowguard"
 )
 
 // Defaults of Options.
@@ -70,6 +71,9 @@ type Options struct {
 	UnaryTimeout time.Duration
 	// ScoreBytes bounds the memory of all scoring calls together, by estimate; calls over it are told to retry.
 	ScoreBytes int64
+	// Arrow bounds Arrow data from callers. Zero fields take arrowguard.DefaultLimits; a message is never larger than
+	// StreamBytes.
+	Arrow arrowguard.Limits
 }
 
 func (o Options) withDefaults() Options {

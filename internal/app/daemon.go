@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/treeline-ml/treeline/config"
+	"github.com/treeline-ml/treeline/internal/arrowguard"
 	"github.com/treeline-ml/treeline/internal/service"
 	"github.com/treeline-ml/treeline/internal/telemetry"
 	"github.com/treeline-ml/treeline/lifecycle/audit"
@@ -150,9 +151,16 @@ func (d *daemon) wire(ctx context.Context, uploads string) error {
 	}, server.Options{
 		UnaryBytes: int(d.cfg.GRPC.UnaryBytes), StreamBytes: int(d.cfg.GRPC.StreamBytes), UploadBytes: int64(d.cfg.GRPC.UploadBytes),
 		UploadDir: uploads, MaxStreams: uint32(d.cfg.GRPC.MaxStreams), UnaryTimeout: d.cfg.GRPC.UnaryTimeout,
-		ScoreBytes: int64(d.cfg.GRPC.ScoreBytes),
+		ScoreBytes: int64(d.cfg.GRPC.ScoreBytes), Arrow: arrowLimits(d.cfg.Arrow),
 	})
 	return err
+}
+
+func arrowLimits(a config.Arrow) arrowguard.Limits {
+	return arrowguard.Limits{
+		MaxMessageBytes: int64(a.MaxMessageBytes), MaxAllocBytes: int64(a.MaxAllocBytes), MaxRows: a.MaxRows, MaxFields: a.MaxFields,
+		MaxDepth: a.MaxDepth,
+	}
 }
 
 func rowPolicy(s string) scoring.RowPolicy {
