@@ -32,7 +32,8 @@ func New(c *console.Console) *cobra.Command {
 		Long: `ctl scores tree ensembles exactly as the library that trained them does, and drives a scorer daemon.
 
 "ctl model inspect", "score" and "verify" work on files and need no daemon; all other commands talk to one.
-Results go to standard output; progress, logs and errors to standard error.
+Results go to standard output; progress, logs and errors to standard error. The documents of -o json and -o yaml are
+stable: keys are snake_case and always present, integers are numbers, times are RFC 3339 in UTC or null.
 Exit codes: 0 done, 1 error, 2 usage, 3 a gate said no.`,
 		Example: `  ctl model inspect model.txt
   ctl model score --model model.txt --input rows.parquet --output scores.parquet

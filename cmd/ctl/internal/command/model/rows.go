@@ -68,7 +68,7 @@ func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Progr
 
 const (
 	// maxBytes bounds the decoded rows that wait to be scored.
-	maxBytes = 128 << 20
+	maxBytes = 64 << 20
 	// batchRows is large enough that the work of a record is shared by all threads, small enough that few records in
 	// flight are little memory.
 	batchRows = 64 << 10
