@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // columns name time zones that the machine may not know
 
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // columns name time zones that the machine may not know
 )
 
 func main() { os.Exit(run()) }
