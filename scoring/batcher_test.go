@@ -6,22 +6,15 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"math"
 	"math/big"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/treeline-ml/treeline/frame"
-	"github.com/treeline-ml/treeline/warehouse"
 )
 
 func mustRun(t testing.TB, b *Batcher, req Request) Batch {
@@ -209,14 +202,11 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestConcurrentRunsOfOneBatchJoin(t *testing.T) {
 	s := newShelf(t, features(1000))
 	const callers = 16
-	var snapshots sync.WaitGroup
-	snapshots.Add(callers)
-	s.at = func(_ context.Context, step string, n int) error {
-		switch {
-		case step == "snapshot":
-			snapshots.Done()
-		case step == "read" && n == 1:
-			snapshots.Wait() // everybody is on the way before the first run reads
+	var inputs sync.WaitGroup
+	inputs.Add(callers)
+	s.at = func(_ context.Context, step string, _ int) error {
+		if step == "commit" {
+			inputs.Wait() // a run that joins lets go of its input, the one that leads did so before it commits
 		}
 		return nil
 	}
@@ -227,7 +217,10 @@ func TestConcurrentRunsOfOneBatchJoin(t *testing.T) {
 	for i := range callers {
 		all.Go(func() {
 			var err error
-			batches[i], err = b.Run(t.Context(), Request{Model: "m", Release: func() { released[i]++ }}, nil)
+			batches[i], err = b.Run(t.Context(), Request{Model: "m", Release: func() {
+				released[i]++
+				inputs.Done()
+			}}, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -248,284 +241,6 @@ func TestConcurrentRunsOfOneBatchJoin(t *testing.T) {
 	for i, n := range released {
 		if n != 1 {
 			t.Errorf("input of caller %d was released %d times", i, n)
-		}
-	}
-}
-
-// Cancelling works in every step after the id is known, and leaves nothing (newShelf checks that).
-func TestCancelAtEveryStep(t *testing.T) {
-	for _, step := range []string{"begin", "open", "read", "write", "commit"} {
-		t.Run(step, func(t *testing.T) {
-			s := newShelf(t, features(2000))
-			reached := make(chan struct{})
-			s.at = func(ctx context.Context, at string, n int) error {
-				if at == step && (n == 3 || step != "read" && step != "write") {
-					close(reached)
-					<-ctx.Done()
-				}
-				return nil
-			}
-			b, ledger := newTestBatcher(t, s, nil)
-			w, err := b.Start(t.Context(), Request{Model: "m"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			<-reached
-			var id warehouse.BatchID
-			for id == "" {
-				e, err := w.Next(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				id = e.ID
-			}
-			batch, err := b.Cancel(t.Context(), id)
-			if err != nil || batch.State != StateCancelled {
-				t.Fatalf("%+v, %v", batch, err)
-			}
-			if len(s.output) != 0 {
-				t.Error("a cancelled batch has rows")
-			}
-			if ledger.rows[id].State != StateCancelled || ledger.rows[id].Error == "" {
-				t.Errorf("ledger %+v", ledger.rows[id])
-			}
-			for {
-				e, err := w.Next(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				if e.Last() {
-					if !errors.Is(e.Err, ErrCancelled) {
-						t.Errorf("last event %+v", e)
-					}
-					break
-				}
-			}
-			if _, err := b.Cancel(t.Context(), id); !errors.Is(err, ErrBatchNotRunning) {
-				t.Errorf("second Cancel: %v", err)
-			}
-			s.at = nil
-			if again := mustRun(t, b, Request{Model: "m"}); again.ID != id || again.Attempt != 2 || len(s.rows(id)) != 2000 {
-				t.Errorf("re-run %+v", again)
-			}
-		})
-	}
-}
-
-var errBroken = errors.New("broken")
-
-// Whatever breaks, the batch fails with that error, leaves nothing, and a re-run completes it.
-func TestFailureAtEveryStep(t *testing.T) {
-	for _, step := range []string{"describe", "snapshot", "begin", "open", "read", "write", "commit"} {
-		t.Run(step, func(t *testing.T) {
-			s := newShelf(t, features(2000))
-			s.at = func(_ context.Context, at string, n int) error {
-				if at == step && (n == 5 || step != "read" && step != "write") {
-					return fmt.Errorf("%s %d: %w", at, n, errBroken)
-				}
-				return nil
-			}
-			b, ledger := newTestBatcher(t, s, nil)
-			batch, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-			if !errors.Is(err, errBroken) {
-				t.Fatalf("got %v", err)
-			}
-			early := step == "describe" || step == "snapshot"
-			if early != (batch.ID == "") || early != (len(ledger.rows) == 0) {
-				t.Errorf("batch %+v, ledger %+v", batch, ledger.rows)
-			}
-			if !early && (batch.State != StateFailed || !strings.Contains(ledger.rows[batch.ID].Error, "broken")) {
-				t.Errorf("ledger %+v", ledger.rows[batch.ID])
-			}
-			if len(s.output) != 0 {
-				t.Error("a failed batch has rows")
-			}
-			s.at = nil
-			if again := mustRun(t, b, Request{Model: "m"}); len(s.rows(again.ID)) != 2000 {
-				t.Errorf("re-run %+v", again)
-			}
-		})
-	}
-}
-
-func TestLedgerFailures(t *testing.T) {
-	for _, op := range []string{"begin", "phase", "finish"} {
-		t.Run(op, func(t *testing.T) {
-			s := newShelf(t, features(200))
-			b, ledger := newTestBatcher(t, s, nil)
-			ledger.broken = func(at string) error {
-				if at == op {
-					return errBroken
-				}
-				return nil
-			}
-			batch, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-			if !errors.Is(err, errBroken) {
-				t.Fatalf("got %v", err)
-			}
-			ledger.broken = nil
-			if op == "finish" {
-				// The rows are there; only the ledger does not say so. It must not claim that the batch still runs.
-				got, err := b.Get(t.Context(), batch.ID)
-				if err != nil || got.State != StateInterrupted {
-					t.Errorf("%+v, %v", got, err)
-				}
-				list, _, err := b.List(t.Context(), "", 0, "")
-				if err != nil || list[0].State != StateInterrupted {
-					t.Errorf("%+v, %v", list, err)
-				}
-			}
-			if again := mustRun(t, b, Request{Model: "m"}); len(s.rows(again.ID)) != 200 || again.Replaced != (op == "finish") {
-				t.Errorf("re-run %+v", again)
-			}
-		})
-	}
-}
-
-func TestRowsThatDoNotAddUp(t *testing.T) {
-	s := newShelf(t, features(1000))
-	s.short = 1
-	b, _ := newTestBatcher(t, s, nil)
-	if _, err := b.Run(t.Context(), Request{Model: "m"}, nil); !errors.Is(err, ErrInconsistent) || !strings.Contains(err.Error(), "999 rows") {
-		t.Errorf("short commit: %v", err)
-	}
-	// A stream that ends early without an error must never be committed.
-	s.short, s.table.rows = 0, 1000
-	s.at = func(_ context.Context, step string, n int) error {
-		if step == "open" {
-			s.table.rows = 900
-		}
-		return nil
-	}
-	s.table.version = "v2"
-	batch, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-	if !errors.Is(err, ErrInconsistent) || !strings.Contains(err.Error(), "900 rows, its snapshot has 1000") {
-		t.Errorf("short stream: %v", err)
-	}
-	if s.output[batch.ID] != nil {
-		t.Error("was committed")
-	}
-}
-
-// withInfinity makes x infinite in some rows, which the model's library refuses.
-func withInfinity(n int, bad ...int) *inputTable {
-	t := features(n)
-	inner := t.record
-	t.record = func(mem memory.Allocator, from, to int) arrow.Record {
-		rec := inner(mem, from, to)
-		x := rec.Column(4).Data().Buffers()[1].Bytes()
-		for _, r := range bad {
-			if r >= from && r < to {
-				arrow.Float64Traits.CastFromBytes(x)[r-from] = math.Inf(1)
-			}
-		}
-		return rec
-	}
-	return t
-}
-
-func TestRefusedRowsFailTheBatch(t *testing.T) {
-	for _, threads := range []int{1, 2, 5} {
-		s := newShelf(t, withInfinity(5000, 4999, 1777, 1701))
-		b, _ := newTestBatcher(t, s, func(d *Deps) { d.Options.Threads = threads })
-		_, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-		var row *RowError
-		if !errors.As(err, &row) || !errors.Is(err, ErrRowRefused) {
-			t.Fatalf("got %v", err)
-		}
-		if row.Row != 1701 || row.Column != "x" || row.More != 1 {
-			t.Errorf("%d threads: %+v", threads, row)
-		}
-		if len(s.output) != 0 {
-			t.Error("was committed")
-		}
-	}
-}
-
-func TestRefusedRowsBecomeNull(t *testing.T) {
-	s := newShelf(t, withInfinity(1000, 0, 555))
-	b, _ := newTestBatcher(t, s, func(d *Deps) { d.Options.RowErrors = RowsNull })
-	batch := mustRun(t, b, Request{Model: "m"})
-	for r, row := range s.rows(batch.ID) {
-		refused := r == 0 || r == 555
-		if (row["m_probability"] == nil) != refused || (row["m_predicted"] == nil) != refused || row["id"] != int64(r) || row["run_id"] != "run-3" {
-			t.Fatalf("row %d: %v", r, row)
-		}
-	}
-	var scored int64
-	for _, n := range batch.Profile.Histogram {
-		scored += n
-	}
-	if scored != 998 || batch.Rows != 1000 {
-		t.Errorf("%d scored of %d", scored, batch.Rows)
-	}
-	strict, _ := newTestBatcher(t, newShelf(t, features(1000)), nil)
-	if other := mustRun(t, strict, Request{Model: "m"}); other.ID == batch.ID {
-		t.Error("another row policy has the same id")
-	}
-}
-
-func TestSchemaErrorsComeTogether(t *testing.T) {
-	table := features(10)
-	table.schema = arrow.NewSchema([]arrow.Field{
-		{Name: "account", Type: arrow.PrimitiveTypes.Int64},
-		{Name: "x", Type: arrow.FixedWidthTypes.Timestamp_us},
-		{Name: "other", Type: arrow.PrimitiveTypes.Int64},
-	}, nil)
-	s := newShelf(t, table)
-	b, _ := newTestBatcher(t, s, nil)
-	_, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-	var schema *frame.SchemaError
-	if !errors.As(err, &schema) || !errors.Is(err, warehouse.ErrColumn) {
-		t.Fatalf("got %v", err)
-	}
-	for _, want := range []string{`"id"`, `"x"`, `"z"`, "a.b.features"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not named in: %v", want, err)
-		}
-	}
-	if s.calls["snapshot"] != 0 {
-		t.Error("an input that does not fit was copied")
-	}
-}
-
-func TestRequestsThatCannotWork(t *testing.T) {
-	s := newShelf(t, features(10))
-	b, _ := newTestBatcher(t, s, nil)
-	for name, tc := range map[string]struct {
-		req  Request
-		want error
-	}{
-		"model":   {Request{Model: "other"}, ErrUnknownModel},
-		"version": {Request{Model: "m", Version: 9}, errNoModel},
-		"minus":   {Request{Model: "m", Version: -1}, ErrRequest},
-		"date":    {Request{Model: "m", Date: "2026-02-30"}, ErrRequest},
-		"no date": {Request{Model: "m", Date: "2026-02-03"}, ErrRequest}, // no date column is configured
-		"output":  {Request{Model: "m", OutputTable: "just_a_name"}, ErrRequest},
-	} {
-		released := 0
-		tc.req.Release = func() { released++ }
-		if _, err := b.Run(t.Context(), tc.req, nil); !errors.Is(err, tc.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if err := b.Drain(t.Context()); name == "output" && err != nil {
-			t.Error(err)
-		}
-		if released != 1 {
-			t.Errorf("%s: input released %d times", name, released)
-		}
-		b, _ = newTestBatcher(t, s, nil)
-	}
-	for name, change := range map[string]func(*ModelConfig){
-		"no keys":   func(c *ModelConfig) { c.Keys = nil },
-		"twice":     func(c *ModelConfig) { c.Keys = []string{"id", "id"} },
-		"no name":   func(c *ModelConfig) { c.Name = "" },
-		"threshold": func(c *ModelConfig) { c.Threshold = math.NaN() },
-	} {
-		c := testConfig()
-		change(&c)
-		if _, err := NewBatcher(Deps{Configs: []ModelConfig{c}}); !errors.Is(err, ErrRequest) {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
