@@ -16,6 +16,7 @@ package loader
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -119,7 +120,25 @@ func decode(r io.Reader, size int64, l Limits) (*forest.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The decoders read to the end, so the digest has seen all bytes.
+	if err := checkNames(m); err != nil {
+		return nil, fault.Complete(m.Provenance.Format, err)
+	}
+	// Decoders stop at the end of the model, which for the oldest files is not the end of the file.
+	if n, err := io.Copy(io.Discard, io.LimitReader(in, l.Bytes)); err != nil || n == l.Bytes {
+		return nil, fault.Complete(m.Provenance.Format, cmp.Or(err, fault.Limit("Bytes", l.Bytes, n+1)))
+	}
 	m.Provenance.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
 	return m, nil
+}
+
+// checkNames refuses a name that two features have: columns are found by name, and no library trains such a model.
+func checkNames(m *forest.Model) error {
+	seen := make(map[string]int, len(m.Features))
+	for i, f := range m.Features {
+		if first, twice := seen[f.Name]; twice {
+			return fault.Malformed("features %d and %d are both named %.80q", first, i, f.Name)
+		}
+		seen[f.Name] = i
+	}
+	return nil
 }

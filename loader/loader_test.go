@@ -74,6 +74,31 @@ func TestLeadingSpace(t *testing.T) {
 	}
 }
 
+// TestSameName: columns are found by name, so no two features may share one.
+func TestSameName(t *testing.T) {
+	b := bytes.Replace(tiny(t)["lightgbm-4.7.0/tiny/model.txt"], []byte("feature_names=city x"),
+		[]byte("feature_names=city city"), 1)
+	_, err := decode(b, loader.Limits{})
+	checkError(t, "same name", err)
+	if !errors.Is(err, loader.ErrMalformed) || !strings.Contains(err.Error(), `features 0 and 1 are both named "city"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestDigestOfAll: what the oldest binary files hold after the model counts for the digest.
+func TestDigestOfAll(t *testing.T) {
+	b := bytes.Clone(tiny(t)["xgboost-1.7.6/tiny-dart/model.bin"])
+	copy(b[4+5*4:], make([]byte, 8)) // version 0
+	b = append(b, make([]byte, 1<<17)...)
+	m, err := decode(b, loader.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := m.Provenance.Digest, fmt.Sprintf("sha256:%x", sha256.Sum256(b)); got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {

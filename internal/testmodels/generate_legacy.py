@@ -1,7 +1,10 @@
 """Trains the golden models with old libraries: LightGBM 3.3.5 and XGBoost 1.7.6 (make golden).
 
-With LightGBM 2.2.3 first on the path (pip install --no-deps --target DIR lightgbm==2.2.3; PYTHONPATH=DIR) it writes the
-models of version v2 instead.
+With another release first on the path it writes fewer models, for what only that release does:
+
+    pip install --no-deps --target DIR xgboost==2.1.4 && PYTHONPATH=DIR python generate_legacy.py
+
+for lightgbm 2.2.3 (files of version v2) and xgboost 1.7.1, 2.1.4, 3.1.3, 3.2.0.
 """
 
 import sys
@@ -24,6 +27,13 @@ def main(only):
         return
     import xgboost as xgb
 
+    version = tuple(int(n) for n in xgb.__version__.split("."))
+    if version != (1, 7, 6):
+        models.run(chosen(models.XGB_MIDDLE), lambda n: models.xgb_case(xgb, n, xgb.__version__))
+        if version > (3, 1):
+            models.run(chosen(["pandas-numbers"]), lambda n: models.xgb_case(xgb, n, xgb.__version__))
+            models.xgb_cut_names(xgb, xgb.__version__)
+        return
     models.run(chosen(models.LGB_LEGACY), lambda n: models.lgb_case(lgb, n, lgb.__version__))
     models.run(chosen(models.XGB_LEGACY), lambda n: models.xgb_case(xgb, n, xgb.__version__, binary=True))
     if not only:

@@ -1,7 +1,7 @@
 """The models of the corpus: what is trained, and how rows are made for it. Shared by both generators."""
 
 import json
-import math
+import shutil
 import sys
 
 import numpy as np
@@ -427,6 +427,12 @@ XGB_LEGACY = ["squarederror", "squarederror-f32", "squaredlogerror", "reg-logist
               "deep", "single-leaf", "early-stopping", "names", "codes-onehot", "codes-partition", "codes-dart", "tiny-dart"]
 
 
+# What releases between the two differ in: base scores near 0 and 1, vectors of base scores, layouts of dart, the sides of
+# stray categories, and the first two ways to write category names.
+XGB_MIDDLE = ["logistic-extreme-base", "softprob", "multi-label", "dart-softprob", "forest", "codes-onehot",
+              "codes-partition"]
+
+
 def xgb_thresholds(path):
     out = set()
     learner = json.loads(path.read_text())["learner"]
@@ -515,6 +521,18 @@ def xgb_case(xgb, name, version, binary=False):
                       objective=json.loads((where / "model.json").read_text())["learner"]["objective"]["name"],
                       models=models)
     return where
+
+
+def xgb_cut_names(xgb, version):
+    """3.1 to 3.3 cut category names that are not ASCII at the wrong bytes: nobody can tell what they were."""
+    where = xgb_case(xgb, "tiny", version)
+    (where / "rows.parquet").unlink()
+    refused = where.with_name("refused-cut-names")
+    shutil.rmtree(refused, ignore_errors=True)
+    where.rename(refused)
+    corpus.write_json(refused, library="xgboost", version=version, models=["model.json", "model.ubj"],
+                      refused="category names beyond ASCII")
+    return refused
 
 
 def xgb_refused(xgb, name, version, reason, spec, label, params, binary=False):

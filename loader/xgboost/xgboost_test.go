@@ -452,3 +452,79 @@ func TestNonFinite(t *testing.T) {
 		t.Errorf("NaN: %v", err)
 	}
 }
+
+// TestStrayCategories: up to 1.7.2 the default side took what is no category of the split, and codes beyond the bits of
+// its set; since 1.7.3 all that goes left. The corpus holds both libraries' scores.
+func TestStrayCategories(t *testing.T) {
+	for _, c := range []struct {
+		version     []int
+		defaultLeft int
+		want        forest.Node
+		set         forest.CategorySet
+	}{
+		{[]int{1, 7, 2}, 0, forest.Node{Op: forest.InSet}, forest.CategorySet{^uint32(4)}},
+		{[]int{1, 7, 2}, 1, forest.Node{Op: forest.NotInSet, NaNLeft: true, OtherLeft: true}, forest.CategorySet{4}},
+		{[]int{1, 7, 3}, 0, forest.Node{Op: forest.NotInSet, OtherLeft: true}, forest.CategorySet{4}},
+		{[]int{3, 4, 1}, 1, forest.Node{Op: forest.NotInSet, NaNLeft: true, OtherLeft: true}, forest.CategorySet{4}},
+	} {
+		d := stump()
+		d["version"] = c.version
+		n := d.at(tree)
+		n["split_type"], n["default_left"] = []int{1, 0, 0}, []int{c.defaultLeft, 0, 0}
+		n["categories"], n["categories_nodes"] = []int{2}, []int{0}
+		n["categories_segments"], n["categories_sizes"] = []int{0}, []int{1}
+		m, err := decode(d.text(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.want.Left, c.want.Right = ^0, ^1
+		if m.Trees[0].Nodes[0] != c.want || !reflect.DeepEqual(m.Sets[0], c.set) {
+			t.Errorf("%v: %+v with %b, want %+v with %b", c.version, m.Trees[0].Nodes[0], m.Sets, c.want, c.set)
+		}
+	}
+}
+
+// TestCutNames: 3.1 to 3.3 cut names beyond ASCII at wrong bytes; such a model is refused rather than matched wrongly.
+func TestCutNames(t *testing.T) {
+	for _, c := range []struct {
+		version []int
+		values  []int
+		refused bool
+	}{
+		{[]int{3, 1, 0}, []int{97, -61}, true},
+		{[]int{3, 3, 0}, []int{97, 195}, true},
+		{[]int{3, 3, 0}, []int{97, 98}, false},
+		{[]int{3, 4, 0}, []int{-61, -68}, false},
+	} {
+		d := stump()
+		d["version"] = c.version
+		cats(d, doc{"offsets": []int{0, 2}, "values": c.values})
+		_, err := decode(d.text(t))
+		if refused := errors.Is(err, loader.ErrNotSupported); refused != c.refused || err != nil && !refused {
+			t.Errorf("%v of %v: %v", c.values, c.version, err)
+		}
+	}
+}
+
+// TestBaseScoreOfRelease: since 3.2 a probability is kept 1e-6 away from 0 and 1.
+func TestBaseScoreOfRelease(t *testing.T) {
+	margin := map[string]float64{}
+	for name, version := range map[string][]int{"3.1": {3, 1, 3}, "3.2": {3, 2, 0}} {
+		d := stump()
+		d["version"] = version
+		d.at("learner.objective")["name"], d.at(param)["base_score"] = "binary:logistic", "[1E-7]"
+		m, err := decode(d.text(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		margin[name] = m.Base[0]
+	}
+	if !(margin["3.1"] < -16) || !(margin["3.2"] > -13.9) {
+		t.Errorf("margins %v", margin)
+	}
+	d := stump()
+	d["version"] = []int{4, 0, 0}
+	if _, err := decode(d.text(t)); !errors.Is(err, loader.ErrNotSupported) {
+		t.Errorf("version 4: %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/loader/internal/fault"
@@ -34,6 +35,9 @@ type Header struct {
 
 // Model puts the model together. The Builder must not be used afterwards.
 func (b *Builder) Model(h Header) (*forest.Model, error) {
+	if h.Version[0] > 3 {
+		return nil, fault.NotSupported("models of XGBoost %d", h.Version[0])
+	}
 	obj, ok := objectiveOf(h.Objective)
 	if !ok {
 		return nil, fault.NotSupported("objective %q", h.Objective)
@@ -56,8 +60,14 @@ func (b *Builder) Model(h Header) (*forest.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkCutNames(h, features); err != nil {
+		return nil, err
+	}
 	if err := b.assignOutputs(h.TreeOutput, outputs); err != nil {
 		return nil, err
+	}
+	if h.Version != (Version{}) && h.Version.compare(strayCategoriesLeft()) < 0 {
+		b.strayCategoriesDefault()
 	}
 	if err := b.weigh(h.Weights); err != nil {
 		return nil, err
@@ -171,6 +181,52 @@ func (b *Builder) features(h Header) ([]forest.Feature, error) {
 		}
 	}
 	return features, nil
+}
+
+// checkCutNames refuses vocabularies that XGBoost 3.1 to 3.3 wrote with characters beyond ASCII. Those releases took the
+// lengths of names in characters for lengths in bytes, so from the first such character on all names of the feature are
+// cut at wrong places, and one may even look like another.
+func checkCutNames(h Header, features []forest.Feature) error {
+	if !h.Version.AtLeast(3, 1) || h.Version.AtLeast(3, 4) {
+		return nil
+	}
+	for i := range features {
+		for _, c := range features[i].Vocabulary {
+			for j := range len(c.Text) {
+				if c.Text[j] < utf8.RuneSelf {
+					continue
+				}
+				return &fault.Error{
+					Where: fmt.Sprintf("feature %d (%.80s)", i, features[i].Name),
+					Hint:  "train it again with XGBoost 3.4 or later, or with names in ASCII",
+					Err: fault.NotSupported("category names beyond ASCII as XGBoost %d.%d writes them, cut at wrong bytes",
+						h.Version[0], h.Version[1]),
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// strayCategoriesLeft is the first release that sends a value which is no category, or one beyond the bits of the split's
+// set, to the left. Before, the default side took it.
+func strayCategoriesLeft() Version { return Version{1, 7, 3} }
+
+// strayCategoriesDefault changes the categorical splits with default right to the rule of old: the codes within the
+// set's words that are not listed go left, everything else right.
+func (b *Builder) strayCategoriesDefault() {
+	for i := range b.trees {
+		for j := range b.trees[i].Nodes {
+			n := &b.trees[i].Nodes[j]
+			if n.Op != forest.NotInSet || n.NaNLeft {
+				continue
+			}
+			n.Op, n.OtherLeft = forest.InSet, false
+			for w, bits := range b.sets[n.Set] { // each split has its own set
+				b.sets[n.Set][w] = ^bits
+			}
+		}
+	}
 }
 
 // assignOutputs sets each tree's output.

@@ -2,6 +2,7 @@ package booster
 
 import (
 	"math"
+	"slices"
 
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/internal/libm"
@@ -88,6 +89,6 @@ func (o objective) predict(m float32) float32 {
 type Version [3]int32
 
 // AtLeast reports whether v is major.minor or later.
-func (v Version) AtLeast(major, minor int32) bool {
-	return v[0] > major || v[0] == major && v[1] >= minor
-}
+func (v Version) AtLeast(major, minor int32) bool { return v.compare(Version{major, minor}) >= 0 }
+
+func (v Version) compare(w Version) int { return slices.Compare(v[:], w[:]) }

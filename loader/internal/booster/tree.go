@@ -7,7 +7,7 @@
 //
 // XGBoost's rules in the terms of package forest: inputs and sums are float32, the sum starts at the base margin; a
 // numeric split sends x < condition to the left; the categories that a categorical split lists go to the RIGHT, all
-// others, and values that are no category, to the left.
+// others, and values that are no category, to the left (before 1.7.3 those took the default side).
 package booster
 
 import (
