@@ -31,6 +31,9 @@ func openInstance(ctx context.Context, c Config, spillDir string) (*sql.DB, erro
 		"threads":                      strconv.Itoa(defaultThreads(c.Threads)),
 		"temp_directory":               spillDir,
 		"checkpoint_threshold":         "1TB", // D3
+		// Rows have no order but that of ORDER BY. Then INSERT writes whole row groups as it goes: 2 M rows of seven columns
+		// take 1.9 s instead of 1.1 s, and the checkpoint after them 0.01 s instead of 2.1 s.
+		"preserve_insertion_order": "false",
 	} {
 		options.Set(k, v)
 	}
