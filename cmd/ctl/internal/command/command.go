@@ -97,7 +97,7 @@ func verbs(cmd *cobra.Command) string {
 
 // Execute runs one command line, prints its error, and returns the exit code.
 func Execute(ctx context.Context, c *console.Console, args []string) int {
-	root := New(c)
+	root := New(c) //nolint:contextcheck // commands take the context from cobra, which gets it below
 	ran := false
 	watchRuns(root, &ran)
 	root.SetArgs(args)

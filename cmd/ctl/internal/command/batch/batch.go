@@ -155,6 +155,10 @@ func newCancel(c *console.Console, access *daemon.Access) *cobra.Command {
 			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
 				answer, err := cl.Batches.CancelBatch(ctx, &scoringv1.CancelBatchRequest{ScoreBatchId: args[0]})
 				if err != nil {
+					err = daemon.Describe(err)
+					if exit.Hint(err) == "" {
+						err = exit.Hinted(err, "see how it ended: ctl batch show "+args[0])
+					}
 					return err
 				}
 				b := answer.GetBatch()

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -32,10 +33,10 @@ func newComparison(p *engine.Program, s *arrow.Schema, names []string) (*compari
 	}{{frame.RawColumns(p.Outputs()), true}, {frame.PredColumns(p.Width()), false}} {
 		for k, name := range group.names {
 			at := s.FieldIndices(name)
-			if len(at) != 1 || !contains(names, name) {
+			if len(at) != 1 || !slices.Contains(names, name) {
 				continue
 			}
-			if err := comparable(s.Field(at[0]), p.Float32()); err != nil {
+			if err := checkType(s.Field(at[0]), p.Float32()); err != nil {
 				return nil, err
 			}
 			cmp.columns = append(cmp.columns, comparedColumn{
@@ -46,16 +47,7 @@ func newComparison(p *engine.Program, s *arrow.Schema, names []string) (*compari
 	return cmp, nil
 }
 
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
-
-func comparable(f arrow.Field, single bool) error {
+func checkType(f arrow.Field, single bool) error {
 	switch f.Type.ID() {
 	case arrow.FLOAT64, arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64:
 		return nil

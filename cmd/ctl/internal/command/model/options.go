@@ -1,11 +1,13 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 
+	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/spf13/pflag"
 
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
@@ -21,6 +23,7 @@ type options struct {
 	threads     int
 	rowErrors   rowErrors
 	ignoreExtra bool
+	mem         memory.Allocator // of records
 }
 
 func (o *options) flags(f *pflag.FlagSet) {
@@ -86,7 +89,7 @@ func (v *missingValue) Type() string { return "V" }
 func (v *missingValue) Set(s string) error {
 	x, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil {
-		return fmt.Errorf("must be a number, such as -999")
+		return errors.New("must be a number, such as -999")
 	}
 	// NaN is always missing: that is the library's default, not a second value.
 	v.value, v.set = x, !math.IsNaN(x)
@@ -111,5 +114,5 @@ func (r *rowErrors) Set(s string) error {
 		r.null = s == "null"
 		return nil
 	}
-	return fmt.Errorf("must be fail or null")
+	return errors.New("must be fail or null")
 }

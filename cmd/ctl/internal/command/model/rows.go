@@ -24,13 +24,16 @@ type rowSource struct {
 	total   int64 // -1 when the format does not say
 }
 
+// close ends the reading. What it could report was reported by the last read.
+func (r *rowSource) close() { _ = r.stream.Close() }
+
 // openRows opens a file of rows and binds it. extra names columns that are no features and are read as well; it is asked
-// once the file's columns are known and may be nil. The caller closes the stream.
+// once the file's columns are known and may be nil. The caller closes it.
 func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Program, o options,
 	extra func(columns []string) ([]string, error),
 ) (*rowSource, error) {
 	// The first look tells the columns; nothing is decoded.
-	look, err := file.Open(ctx, path, file.Options{Hint: typesOfText(m, p)})
+	look, err := file.Open(ctx, path, file.Options{Hint: typesOfText(m, p), Alloc: o.mem})
 	if err != nil {
 		return nil, readError(err)
 	}
@@ -54,7 +57,7 @@ func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Progr
 		return nil, bindError(path, err)
 	}
 	stream, err := file.Open(ctx, path, file.Options{
-		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: batchRows, MaxBytes: maxBytes,
+		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: batchRows, MaxBytes: maxBytes, Alloc: o.mem,
 	})
 	if err != nil {
 		return nil, readError(err)

@@ -25,7 +25,7 @@ import (
 )
 
 func newScore(c *console.Console) *cobra.Command {
-	var o options
+	o := options{mem: memory.DefaultAllocator}
 	var path, input, output string
 	cmd := &cobra.Command{
 		Use:   "score --model PATH --input F --output F",
@@ -118,10 +118,10 @@ func (j *job) run(ctx context.Context, bar *render.Progress) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer rows.stream.Close()
+	defer rows.close()
 	bar.Total(rows.total)
 	schema := arrow.NewSchema(frame.ScoreFields(j.program, true), nil)
-	w, err := file.Create(j.output, schema, file.WriteOptions{})
+	w, err := file.Create(j.output, schema, file.WriteOptions{Alloc: j.options.mem})
 	if err != nil {
 		return 0, writeError(err)
 	}
@@ -182,7 +182,7 @@ func (j *job) scoreAll(ctx context.Context, b *frame.Binding, schema *arrow.Sche
 		if err != nil {
 			return fmt.Errorf("%s: %w", j.input, err)
 		}
-		cols := frame.ScoreColumns(memory.DefaultAllocator, j.program, s.margins, s.preds, true, s.refusedOrNil())
+		cols := frame.ScoreColumns(j.options.mem, j.program, s.margins, s.preds, true, s.refusedOrNil())
 		scored := array.NewRecord(schema, cols, rows)
 		for _, col := range cols {
 			col.Release()

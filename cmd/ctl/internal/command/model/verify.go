@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/spf13/cobra"
 
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
@@ -20,7 +21,7 @@ import (
 )
 
 func newVerify(c *console.Console) *cobra.Command {
-	var o options
+	o := options{mem: memory.DefaultAllocator}
 	var rowsFile string
 	limit := 10
 	format := render.Table
@@ -99,7 +100,7 @@ func verify(ctx context.Context, src source, p *engine.Program, o options, rowsF
 	if err != nil {
 		return nil, err
 	}
-	defer in.stream.Close()
+	defer in.close()
 	cmp, err := newComparison(p, in.stream.Schema(), v.Columns)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", rowsFile, err)

@@ -7,6 +7,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -37,7 +38,7 @@ func (f *Format) Set(s string) error {
 		*f = v
 		return nil
 	}
-	return fmt.Errorf("must be table, json or yaml")
+	return errors.New("must be table, json or yaml")
 }
 
 // Document writes v, a value for encoding/json, as indented JSON or as YAML with the same keys in the same order.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -122,7 +123,7 @@ func (g *Grid) lines(widths []int, row []string) [][]string {
 func broken(s string, n int) []string {
 	var out []string
 	piece := ""
-	for _, word := range strings.Fields(s) {
+	for word := range strings.FieldsSeq(s) {
 		switch {
 		case piece == "":
 			piece = word
@@ -209,7 +210,7 @@ func OrDash(s string) string {
 
 // Count formats an integer with thousands separators.
 func Count(n int64) string {
-	s := fmt.Sprint(n)
+	s := strconv.FormatInt(n, 10)
 	neg := strings.HasPrefix(s, "-")
 	s = strings.TrimPrefix(s, "-")
 	for i := len(s) - 3; i > 0; i -= 3 {
