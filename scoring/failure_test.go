@@ -70,6 +70,40 @@ func TestCancelAtEveryStep(t *testing.T) {
 	}
 }
 
+// The id is known to watchers a moment before the ledger has the batch.
+func TestCancelBeforeTheLedgerKnows(t *testing.T) {
+	s := newShelf(t, features(100))
+	b, ledger := newTestBatcher(t, s, nil)
+	id := make(chan warehouse.BatchID, 1)
+	ledger.broken = func(op string) error {
+		if op == "begin" {
+			b.lookup(<-id).cancel(ErrCancelled)
+		}
+		return nil
+	}
+	w, err := b.Start(t.Context(), Request{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for told := false; ; {
+		e, err := w.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !told && e.ID != "" {
+			told = true
+			id <- e.ID
+		}
+		if !e.Last() {
+			continue
+		}
+		if e.Err != ErrCancelled || ledger.rows[e.ID].State != StateCancelled || ledger.rows[e.ID].Attempt != 1 { //nolint:errorlint // nothing may be joined to it
+			t.Errorf("last event %+v, ledger %+v", e, ledger.rows[e.ID])
+		}
+		return
+	}
+}
+
 var errBroken = errors.New("broken")
 
 // Whatever breaks, the batch fails with that error, leaves nothing, and a re-run completes it.
@@ -118,7 +152,7 @@ func TestLedgerFailures(t *testing.T) {
 				return nil
 			}
 			batch, err := b.Run(t.Context(), Request{Model: "m"}, nil)
-			if !errors.Is(err, errBroken) {
+			if !errors.Is(err, errBroken) || errors.Is(err, ErrBatchNotFound) {
 				t.Fatalf("got %v", err)
 			}
 			ledger.broken = nil

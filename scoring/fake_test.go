@@ -271,10 +271,10 @@ func (n *notebook) fail(op string) error {
 	return nil
 }
 
-func (n *notebook) Begin(_ context.Context, b Batch) (int, error) {
+func (n *notebook) Begin(ctx context.Context, b Batch) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := n.fail("begin"); err != nil {
+	if err := errors.Join(n.fail("begin"), ctx.Err()); err != nil {
 		return 0, err
 	}
 	b.Attempt = n.rows[b.ID].Attempt + 1
@@ -300,6 +300,9 @@ func (n *notebook) Finish(ctx context.Context, b Batch) error {
 	defer n.mu.Unlock()
 	if err := errors.Join(n.fail("finish"), ctx.Err()); err != nil {
 		return err
+	}
+	if _, ok := n.rows[b.ID]; !ok {
+		return ErrBatchNotFound
 	}
 	n.rows[b.ID] = b
 	return nil

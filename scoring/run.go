@@ -194,7 +194,8 @@ func (j *job) checkSchema(s *arrow.Schema) error {
 func (j *job) run(ctx context.Context, release func()) error {
 	d := j.b.deps
 	j.batch.State, j.batch.Phase, j.batch.Rows = StateRunning, PhaseScore, j.ref.Rows
-	attempt, err := d.Ledger.Begin(ctx, j.batch)
+	// Its id is known to watchers, so a batch that is cancelled right now gets its row all the same.
+	attempt, err := d.Ledger.Begin(context.WithoutCancel(ctx), j.batch)
 	if err != nil {
 		return fmt.Errorf("ledger row of batch %s: %w", j.batch.ID, err)
 	}
@@ -270,10 +271,12 @@ func (j *job) end(ctx context.Context, err error) {
 	if err != nil {
 		j.batch.Error = err.Error()
 	}
-	if ferr := b.deps.Ledger.Finish(context.WithoutCancel(ctx), j.batch); ferr != nil {
-		ferr = fmt.Errorf("recording that batch %s %s: %w", j.batch.ID, j.batch.State, ferr)
-		e.Err = errors.Join(err, ferr)
-		j.batch.Error = e.Err.Error()
+	if j.batch.Attempt > 0 { // it has a ledger row
+		if ferr := b.deps.Ledger.Finish(context.WithoutCancel(ctx), j.batch); ferr != nil {
+			ferr = fmt.Errorf("recording that batch %s %s: %w", j.batch.ID, j.batch.State, ferr)
+			e.Err = errors.Join(err, ferr)
+			j.batch.Error = e.Err.Error()
+		}
 	}
 	b.mu.Lock()
 	delete(b.running, j.batch.ID)
