@@ -118,11 +118,9 @@ func (q *cutter) layOut(how ranking, buckets int) bool {
 	crowd := make([]int, last+1)
 	most := 0
 	for _, c := range q.cuts[:q.n] {
-		b := 0
+		b := q.log(c)
 		if how == rankLinear {
 			b = q.linear(c)
-		} else {
-			b = q.log(c)
 		}
 		crowd[b]++
 		most = max(most, crowd[b])

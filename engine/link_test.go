@@ -33,11 +33,13 @@ func TestLinksAreTheLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cases []struct {
-		Library, Link  string
-		Outputs        int
-		Slope, Divisor float64
-		Margins        []float64
-		Predictions    []string
+		Library     string    `json:"Library"`
+		Link        string    `json:"Link"`
+		Outputs     int       `json:"Outputs"`
+		Slope       float64   `json:"Slope"`
+		Divisor     float64   `json:"Divisor"`
+		Margins     []float64 `json:"Margins"`
+		Predictions []string  `json:"Predictions"`
 	}
 	if err := json.Unmarshal(data, &cases); err != nil {
 		t.Fatal(err)

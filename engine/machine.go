@@ -119,7 +119,7 @@ func (m *machine[F]) finish(dst []float64, sums []F, from, n int) {
 			}
 			if m.scale != 1 {
 				for r := range acc {
-					acc[r] = F(acc[r] * m.scale)
+					acc[r] *= m.scale // stored, so never fused with the bias
 				}
 			}
 			if m.bias != nil {

@@ -162,10 +162,10 @@ func (g *generator) threshold(feature int) float64 {
 	i := g.rng.IntN(g.cuts)
 	own := rand.New(rand.NewPCG(uint64(feature), uint64(i)))
 	x := own.NormFloat64()
-	switch {
-	case feature%4 == 3:
+	switch feature % 4 {
+	case 3:
 		x = math.Exp(4 * x)
-	case feature%4 == 2:
+	case 2:
 		x = math.Floor(10*x) + 0.5
 	}
 	if g.rng.IntN(10) == 0 {

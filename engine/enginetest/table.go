@@ -75,7 +75,7 @@ func NewTable(rng *rand.Rand, m *forest.Model, rows int) *Table {
 			for i := range c.valid {
 				c.valid[i] = byte(rng.Uint32())
 				if rare {
-					c.valid[i] |= byte(rng.Uint32()) | byte(rng.Uint32()) | byte(rng.Uint32())
+					c.valid[i] |= byte(rng.Uint32() | rng.Uint32()>>8)
 				}
 			}
 		}
