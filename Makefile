@@ -8,8 +8,6 @@ CACHE := $(or $(TREELINE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/treeline)
 TOOLS := $(CACHE)/tools-$(shell sha256sum tools/go.mod tools/go.sum | sha256sum | cut -c1-16)
 export PATH := $(TOOLS):$(PATH)
 PYTHON := .venv/bin/python
-REVISION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/treeline-ml/treeline/internal/buildinfo.revision=$(REVISION)
 
 .PHONY: help
 help: ## Describe the targets
@@ -17,7 +15,7 @@ help: ## Describe the targets
 
 .PHONY: build
 build: ## Build bin/scorer and bin/ctl
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/scorer ./cmd/ctl
+	go build -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/ ./cmd/scorer ./cmd/ctl
 
 .PHONY: run
 run: build ## The main job on the embedded default: score, promote, score, roll back, re-run (about a minute)

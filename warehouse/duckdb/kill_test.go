@@ -103,7 +103,10 @@ func TestKill(t *testing.T) {
 	version := ""
 	rnd := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
 	done, hits := int64(0), map[string]int{}
-	for round := range killRounds {
+	// Where a kill lands is chance: a slow machine may need more rounds to hit every phase.
+	enough := func() bool { return hits["commit"] >= 5 && hits["staging"] >= 3 && hits["snapshot"] >= 1 }
+	round := 0
+	for ; round < killRounds || (!enough() && round < 4*killRounds); round++ {
 		if err := h.w.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -128,8 +131,8 @@ func TestKill(t *testing.T) {
 		}
 		done = max(done, currentRun(t, h))
 	}
-	t.Logf("killed %d times: %v", killRounds, hits)
-	if hits["commit"] < 5 || hits["staging"] < 3 || hits["snapshot"] < 1 {
+	t.Logf("killed %d times: %v", round, hits)
+	if !enough() {
 		t.Errorf("too few phases were hit: %v", hits)
 	}
 }
