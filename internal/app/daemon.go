@@ -96,6 +96,9 @@ func (d *daemon) openWarehouse(ctx context.Context) error {
 		return err
 	}
 	d.open.Add("warehouse", service.StopFunc(func(context.Context) error { return d.warehouse.Close() }))
+	if err := d.pruneSnapshots(ctx); err != nil {
+		return err
+	}
 	for _, s := range d.cfg.Warehouse.Seed {
 		name, err := warehouse.ParseTableName(s.Table)
 		if err != nil {
@@ -112,6 +115,33 @@ func (d *daemon) openWarehouse(ctx context.Context) error {
 	return nil
 }
 
+// pruneSnapshots removes the pinned inputs that no batch of the ledger names: those of batches that never began.
+func (d *daemon) pruneSnapshots(ctx context.Context) error {
+	needed := map[string]bool{}
+	ledger := store.NewLedger(d.store)
+	for q := (store.BatchQuery{}); ; {
+		rows, next, err := ledger.ListBatches(ctx, q)
+		if err != nil {
+			return fmt.Errorf("reading which snapshots batches need: %w", err)
+		}
+		for _, b := range rows {
+			needed[b.InputVersion] = true
+		}
+		if next == "" {
+			break
+		}
+		q.PageToken = next
+	}
+	removed, freed, err := d.warehouse.PruneSnapshots(func(version string) bool { return needed[version] })
+	if err != nil {
+		return err
+	}
+	if removed > 0 {
+		d.log.Info("snapshots removed that no batch needs", "snapshots", removed, "bytes", freed)
+	}
+	return nil
+}
+
 // wire builds the services and the server.
 func (d *daemon) wire(ctx context.Context, uploads string) error {
 	versions := version.New(version.Deps{Store: d.store, Registry: d.registry, Open: loader.Open, Logger: d.log})
@@ -122,7 +152,16 @@ func (d *daemon) wire(ctx context.Context, uploads string) error {
 	if err := mirror.Start(ctx); err != nil {
 		return err
 	}
-	d.open.Add("promotion mirror", service.StopFunc(func(context.Context) error { mirror.Stop(); return nil }))
+	d.open.Add("promotion mirror", service.StopFunc(func(ctx context.Context) error {
+		mirror.Stop()
+		// What a promotion just left in the outbox is delivered now; what cannot be waits for the next start.
+		ctx, cancel := context.WithTimeout(ctx, d.cfg.Shutdown.Timeout)
+		defer cancel()
+		if err := mirror.Drain(ctx); err != nil {
+			d.log.Warn("promotions were not mirrored; the next start goes on", "error", err)
+		}
+		return nil
+	}))
 	promotions := promotion.New(promotion.Deps{
 		Store: d.store, Registry: d.registry, Verifier: gates, Committed: mirror.Wake, Logger: d.log,
 	})

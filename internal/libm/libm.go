@@ -1,7 +1,7 @@
 // Package libm evaluates exp, expf, log, logf and log1p with the bits of glibc's libm.
 //
 // A link function is part of a training library's arithmetic: LightGBM's and XGBoost's Linux wheels call glibc, so a
-// prediction is only equal to theirs if the exponential is. The functions here follow glibc 2.28 to 2.38 on x86-64
+// prediction is only equal to theirs if the exponential is. The functions here follow glibc 2.36 on x86-64
 // with FMA: the table-driven algorithms of Szabolcs Nagy (exp, log and their float forms; Arm's optimized routines)
 // and Sun's log1p, with a fused multiply-add exactly where that build contracts one. math.FMA is exact on every
 // platform, so the results do not depend on where they are computed.

@@ -40,7 +40,7 @@ func (w *Warehouse) catalog(name string) (*catalog, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, ErrClosed
+		return nil, warehouse.ErrClosed
 	}
 	c := w.catalogs[lower]
 	if c == nil {

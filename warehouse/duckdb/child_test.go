@@ -203,7 +203,7 @@ func TestSecondProcess(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = w.Snapshot(t.Context(), warehouse.Input{Table: outputTable()})
-	if !errors.Is(err, duckdb.ErrClosed) {
+	if !errors.Is(err, warehouse.ErrClosed) {
 		t.Errorf("use after close: %v", err)
 	}
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
-// ErrCorrupt means that a catalog file is damaged, is no DuckDB file or was made by a newer DuckDB. Restore it from a backup.
-var ErrCorrupt = errors.New("duckdb: catalog file cannot be read")
-
 // errInvalidated: a checkpoint failed and DuckDB refuses the catalog until it is attached again (D3).
 var errInvalidated = errors.New("duckdb: catalog must be attached again")
 
@@ -76,9 +73,9 @@ func sqlError(ctx context.Context, err error) error {
 	case strings.Contains(text, "Could not set lock on file"):
 		return fmt.Errorf("%w: %w", warehouse.ErrLocked, err)
 	case strings.Contains(text, "with version number"):
-		return fmt.Errorf("written by a newer DuckDB; there, copy it into a file attached with (STORAGE_VERSION 'v1.0.0'): %w: %w", ErrCorrupt, err)
+		return fmt.Errorf("written by a newer DuckDB; there, copy it into a file attached with (STORAGE_VERSION 'v1.0.0'): %w: %w", warehouse.ErrDamaged, err)
 	case saysCorrupt(text):
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", warehouse.ErrDamaged, err)
 	case isConflict(err):
 		return fmt.Errorf("%w: %w", warehouse.ErrConflict, err)
 	}

@@ -249,8 +249,8 @@ func TestCorruptCatalog(t *testing.T) {
 				}(),
 				func() error { _, err := w.Begin(t.Context(), "c", smallTarget()); return err }(),
 			} {
-				if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "uat.duckdb") {
-					t.Errorf("error is %v, want %v", err, ErrCorrupt)
+				if !errors.Is(err, warehouse.ErrDamaged) || !strings.Contains(err.Error(), "uat.duckdb") {
+					t.Errorf("error is %v, want %v", err, warehouse.ErrDamaged)
 				}
 			}
 			if err := w.MirrorPromotions(t.Context(), []warehouse.PromotionRow{{Seq: 1, Timestamp: time.Now()}}); err != nil {

@@ -52,9 +52,6 @@ type Config struct {
 	Logger      *slog.Logger // nil discards
 }
 
-// ErrClosed means that the warehouse was closed.
-var ErrClosed = errors.New("duckdb: warehouse is closed")
-
 // Warehouse implements warehouse.Warehouse on DuckDB files in one directory.
 type Warehouse struct {
 	dir, snapshotDir string
