@@ -44,6 +44,7 @@ type Batch struct {
 	OutputTable  warehouse.TableName
 	ConfigDigest string // of the settings that decide about scores and where they go; part of the id
 	Rows         int64
+	RowsRefused  int64 // with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
 	StartedAt    time.Time
 	FinishedAt   time.Time // zero while running
 	ScoredAt     time.Time // the value of scored_at in every row of the batch
@@ -56,14 +57,15 @@ type Batch struct {
 	Attempt      int
 }
 
-// Timing is the wall time of one step. Steps overlap, so they need not add up.
+// Timing is the time that one step took: wall time of resolve, snapshot, commit and total; of read, bind, score, stamp and
+// write, which overlap, busy time summed over the workers.
 type Timing struct {
 	Step     string
 	Duration time.Duration
 }
 
-// Profile describes the scores of a batch. Rows without a score (null) are in none of its counts, so their number is
-// Batch.Rows minus the sum of Histogram.
+// Profile describes the scores of a batch. Rows without a score (null, Batch.RowsRefused of them) and rows whose score is
+// not finite are in none of its counts.
 type Profile struct {
 	// Histogram has HistogramBins equal bins over [0,1] for probabilities, over [Min,Max] otherwise. Multiclass models
 	// are profiled by the probability of the likeliest class.

@@ -79,6 +79,7 @@ func (j *job) pipe(ctx context.Context, w warehouse.Writer) error {
 		parts[0].merge(o)
 	}
 	j.batch.Profile = parts[0].result(j.loaded.Model.Task() == forest.Binary)
+	j.batch.RowsRefused = parts[0].refused
 	j.batch.OutputDigest = parts[0].digest.String()
 	j.batch.Timings = append(j.batch.Timings, s.timings()...)
 	return nil

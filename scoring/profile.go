@@ -30,6 +30,7 @@ type part struct {
 	min, max float64
 	scored   int64
 	positive int64
+	refused  int64
 	digest   digest
 }
 
@@ -41,12 +42,13 @@ func newPart(unit bool) *part {
 	return p
 }
 
-// fill takes the predictions of a piece, row-major. Null rows have no score; rows whose score is not finite are counted
-// in the digest and nowhere else.
+// fill takes the predictions of a piece, row-major. Null rows are those that were refused: they have no score. Rows whose
+// score is not finite are counted in the digest and nowhere else.
 func (p *part) fill(preds []float64, width int, null []bool, threshold float64, h *rowHasher) {
 	for r := 0; r*width < len(preds); r++ {
 		row := preds[r*width : (r+1)*width]
 		if len(null) > 0 && null[r] {
+			p.refused++
 			p.digest.merge(h.row(r, nil, width))
 			continue
 		}
@@ -92,6 +94,7 @@ func unitBin(v float64) int {
 func (p *part) merge(o *part) {
 	p.scored += o.scored
 	p.positive += o.positive
+	p.refused += o.refused
 	p.min, p.max = min(p.min, o.min), max(p.max, o.max)
 	p.sum.merge(&o.sum)
 	p.digest.merge(o.digest)

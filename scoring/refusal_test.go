@@ -1,6 +1,7 @@
 package scoring
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
+	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/frame"
 	"github.com/treeline-ml/treeline/warehouse"
 )
@@ -62,12 +64,67 @@ func TestRefusedRowsBecomeNull(t *testing.T) {
 	for _, n := range batch.Profile.Histogram {
 		scored += n
 	}
-	if scored != 998 || batch.Rows != 1000 {
-		t.Errorf("%d scored of %d", scored, batch.Rows)
+	if scored != 998 || batch.Rows != 1000 || batch.RowsRefused != 2 {
+		t.Errorf("%d scored of %d, %d refused", scored, batch.Rows, batch.RowsRefused)
 	}
 	strict, _ := newTestBatcher(t, newShelf(t, features(1000)), nil)
-	if other := mustRun(t, strict, Request{Model: "m"}); other.ID == batch.ID {
+	other := mustRun(t, strict, Request{Model: "m"})
+	if other.ID == batch.ID {
 		t.Error("another row policy has the same id")
+	}
+	if other.RowsRefused != 0 {
+		t.Errorf("%d rows of a good table refused", other.RowsRefused)
+	}
+}
+
+// A row counts once however many of its values are refused, however many workers there are, and however often it runs.
+func TestRefusedRowsAreCounted(t *testing.T) {
+	const rows = 5000
+	var bad []int
+	for r := 3; r < rows; r += 13 {
+		bad = append(bad, r)
+	}
+	table := withInfinity(rows, bad...)
+	inner := table.record
+	table.record = func(mem memory.Allocator, from, to int) arrow.Record {
+		rec := inner(mem, from, to)
+		z := arrow.Float32Traits.CastFromBytes(rec.Column(0).Data().Buffers()[1].Bytes())
+		for i := range z[:to-from] {
+			if (from+i)%26 == 3 { // half of the rows with an infinite x
+				z[i] = float32(math.Inf(-1))
+			}
+		}
+		return rec
+	}
+	want := int64(len(bad))
+	for _, threads := range []int{1, 2, 5} {
+		s := newShelf(t, table)
+		b, ledger := newTestBatcher(t, s, func(d *Deps) {
+			d.Options.Threads, d.Options.RowErrors = threads, RowsNull
+			d.Models = NewModels(func(context.Context, string) (*forest.Model, error) {
+				m := stump()
+				m.Features[1].RejectInfinite = true
+				return m, nil
+			}, 0)
+			t.Cleanup(d.Models.Wait)
+		})
+		for attempt := 1; attempt <= 2; attempt++ {
+			batch := mustRun(t, b, Request{Model: "m"})
+			var null int64
+			for _, row := range s.rows(batch.ID) {
+				if row["m_probability"] == nil {
+					null++
+				}
+			}
+			kept, err := ledger.Get(t.Context(), batch.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if batch.RowsRefused != want || kept.RowsRefused != want || null != want || batch.Attempt != attempt {
+				t.Errorf("%d threads, attempt %d: %d rows refused, %d in the ledger, %d null, want %d",
+					threads, batch.Attempt, batch.RowsRefused, kept.RowsRefused, null, want)
+			}
+		}
 	}
 }
 

@@ -285,7 +285,7 @@ func (j *job) end(ctx context.Context, err error) {
 	e.Batch = &batch
 	j.r.board.publish(e)
 	b.log.Info("batch ended", "score_batch_id", batch.ID, "model", batch.Lineage.Model, "version", batch.Lineage.Version,
-		"state", batch.State, "rows", batch.Rows, "attempt", batch.Attempt, "replaced", batch.Replaced,
+		"state", batch.State, "rows", batch.Rows, "rows_refused", batch.RowsRefused, "attempt", batch.Attempt, "replaced", batch.Replaced,
 		"duration", batch.FinishedAt.Sub(batch.StartedAt), "error", batch.Error)
 }
 

@@ -69,6 +69,7 @@ func batchProto(b scoring.Batch) *scoringv1.Batch {
 		InputDate:         b.InputDate,
 		ConfigDigest:      b.ConfigDigest,
 		Rows:              b.Rows,
+		RowsRefused:       b.RowsRefused,
 		StartedAt:         timeProto(b.StartedAt),
 		FinishedAt:        timeProto(b.FinishedAt),
 		ScoredAt:          timeProto(b.ScoredAt),

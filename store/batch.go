@@ -38,6 +38,7 @@ type BatchRow struct {
 	OutputTable                          string
 	ConfigDigest                         string
 	Rows                                 int64
+	RowsRefused                          int64 // rows with null scores, as the training library would refuse them
 	StartedAt, FinishedAt, ScoredAt      time.Time
 	Timings                              []StepTiming
 	// Histogram has HistogramBins equal bins over [0,1] for probabilities, over [ScoreMin, ScoreMax] otherwise; nil
@@ -64,7 +65,8 @@ type Lineage struct {
 	EngineBuild       string
 }
 
-// StepTiming is the wall time of one step; steps overlap, so they need not add up.
+// StepTiming is the time that one step took: wall time of resolve, snapshot, commit and total; of read, bind, score, stamp
+// and write, which overlap, busy time summed over the workers.
 type StepTiming struct {
 	Step     string
 	Duration time.Duration

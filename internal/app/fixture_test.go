@@ -192,8 +192,14 @@ func newDataDir(t *testing.T) (config, dir string) {
 	return fx.config, dir
 }
 
-// register streams a model and its golden rows.
+// register streams a version of the churn model and its golden rows.
 func (d *daemon) register(t *testing.T, name, version string) {
+	t.Helper()
+	d.registerFiles(t, name, "run-"+version, filepath.Join(churn, version), "model.txt", "golden.parquet")
+}
+
+// registerFiles streams a model file and golden rows of a directory.
+func (d *daemon) registerFiles(t *testing.T, name, runID, from, model, golden string) {
 	t.Helper()
 	stream, err := d.registry.Register(t.Context())
 	if err != nil {
@@ -206,12 +212,12 @@ func (d *daemon) register(t *testing.T, name, version string) {
 		}
 	}
 	send(&lifecyclev1.RegisterRequest{Message: &lifecyclev1.RegisterRequest_Start{Start: &lifecyclev1.RegisterStart{
-		ModelName: name, RunId: "run-" + version, GitSha: "0123abc", Actor: "test",
+		ModelName: name, RunId: runID, GitSha: "0123abc", Actor: "test",
 	}}})
 	for file, role := range map[string]lifecyclev1.FileRole{
-		"model.txt": lifecyclev1.FileRole_FILE_ROLE_MODEL, "golden.parquet": lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS,
+		model: lifecyclev1.FileRole_FILE_ROLE_MODEL, golden: lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS,
 	} {
-		content, err := os.ReadFile(filepath.Join(churn, version, file))
+		content, err := os.ReadFile(filepath.Join(from, file))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ const selectBatch = `
 SELECT id, state, phase, attempt, model, version, run_id, model_digest, generation, git_sha, trained_at,
        feature_schema_hash, engine_build, input_source, input_version, input_date, output_table, config_digest, rows,
        started_at, finished_at, scored_at, timings, histogram, score_min, score_max, score_mean, positive_rate,
-       decision_threshold, output_digest, replaced, error
+       decision_threshold, output_digest, replaced, error, rows_refused
 FROM batch `
 
 func scanBatch(b *store.BatchRow) func(scanner) error {
@@ -23,7 +23,7 @@ func scanBatch(b *store.BatchRow) func(scanner) error {
 			&b.InputVersion, &b.InputDate, &b.OutputTable, &b.ConfigDigest, &b.Rows, stamp{&b.StartedAt},
 			stamp{&b.FinishedAt}, stamp{&b.ScoredAt}, document{&b.Timings}, document{&b.Histogram}, float{&b.ScoreMin},
 			float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate}, float{&b.DecisionThreshold}, &b.OutputDigest,
-			&b.Replaced, &b.Error)
+			&b.Replaced, &b.Error, &b.RowsRefused)
 	}
 }
 
@@ -108,7 +108,7 @@ ON CONFLICT (id) DO UPDATE SET
        config_digest = excluded.config_digest, rows = excluded.rows, started_at = excluded.started_at,
        finished_at = '', scored_at = excluded.scored_at, timings = 'null', histogram = 'null', score_min = 0,
        score_max = 0, score_mean = 0, positive_rate = 0, decision_threshold = excluded.decision_threshold,
-       output_digest = '', replaced = 0, error = ''`,
+       output_digest = '', replaced = 0, error = '', rows_refused = 0`,
 		b.ID, b.State, b.Phase, b.Lineage.ModelName, b.Lineage.ModelVersion, b.Lineage.RunID, b.Lineage.ModelDigest,
 		b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt), b.Lineage.FeatureSchemaHash,
 		b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable, b.ConfigDigest, b.Rows,
@@ -155,14 +155,14 @@ UPDATE batch SET
        feature_schema_hash = ?, engine_build = ?, input_source = ?, input_version = ?, input_date = ?,
        output_table = ?, config_digest = ?, rows = ?, started_at = ?, finished_at = ?, scored_at = ?, timings = ?,
        histogram = ?, score_min = ?, score_max = ?, score_mean = ?, positive_rate = ?, decision_threshold = ?,
-       output_digest = ?, replaced = ?, error = ?
+       output_digest = ?, replaced = ?, error = ?, rows_refused = ?
 WHERE id = ? AND state = 'running' AND attempt = ?`,
 		b.State, b.Phase, b.State, b.Phase, b.Lineage.ModelName, b.Lineage.ModelVersion, b.Lineage.RunID,
 		b.Lineage.ModelDigest, b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt),
 		b.Lineage.FeatureSchemaHash, b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable,
 		b.ConfigDigest, b.Rows, at(b.StartedAt), at(b.FinishedAt), at(b.ScoredAt), document{b.Timings},
 		document{b.Histogram}, float{&b.ScoreMin}, float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate},
-		float{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.ID, b.Attempt)
+		float{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.RowsRefused, b.ID, b.Attempt)
 	if err != nil || n == 1 {
 		return err
 	}

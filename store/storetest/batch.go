@@ -31,6 +31,7 @@ func results(b store.BatchRow) store.BatchRow {
 	b.Histogram[0], b.Histogram[99] = 1000, math.MaxInt64
 	b.ScoreMin, b.ScoreMax, b.ScoreMean = 5e-324, math.Inf(1), math.NaN()
 	b.PositiveRate, b.OutputDigest, b.Replaced = 0.1, "00ff", true
+	b.RowsRefused = 17
 	return b
 }
 

@@ -1054,9 +1054,12 @@ type Batch struct {
 	// Order-free 128-bit sum over key and score bits, hex.
 	OutputDigest string `protobuf:"bytes,21,opt,name=output_digest,json=outputDigest,proto3" json:"output_digest,omitempty"`
 	// Rows of an earlier run of the same batch were replaced.
-	Replaced      bool   `protobuf:"varint,22,opt,name=replaced,proto3" json:"replaced,omitempty"`
-	Error         string `protobuf:"bytes,23,opt,name=error,proto3" json:"error,omitempty"`
-	Attempt       int32  `protobuf:"varint,24,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Replaced bool   `protobuf:"varint,22,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	Error    string `protobuf:"bytes,23,opt,name=error,proto3" json:"error,omitempty"`
+	Attempt  int32  `protobuf:"varint,24,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Rows that the training library would refuse and that therefore have null scores. Only a daemon that runs with
+	// scoring.row_errors: "null" writes such rows; otherwise the first of them fails the batch.
+	RowsRefused   int64 `protobuf:"varint,25,opt,name=rows_refused,json=rowsRefused,proto3" json:"rows_refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1259,7 +1262,16 @@ func (x *Batch) GetAttempt() int32 {
 	return 0
 }
 
-// StepTiming is the wall time of one step, in nanoseconds; steps overlap, so they need not add up.
+func (x *Batch) GetRowsRefused() int64 {
+	if x != nil {
+		return x.RowsRefused
+	}
+	return 0
+}
+
+// StepTiming is the time that one step took, in nanoseconds. resolve, snapshot, commit and total are wall time. read,
+// bind, score, stamp and write are busy time, summed over the workers: they overlap, so they need not add up to total
+// and each may exceed it.
 type StepTiming struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -1371,7 +1383,7 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\n" +
 	"rows_total\x18\x06 \x01(\x03R\trowsTotal\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
-	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xc9\a\n" +
+	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xec\a\n" +
 	"\x05Batch\x12$\n" +
 	"\x0escore_batch_id\x18\x01 \x01(\tR\fscoreBatchId\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.treeline.scoring.v1.BatchStateR\x05state\x125\n" +
@@ -1401,7 +1413,8 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\routput_digest\x18\x15 \x01(\tR\foutputDigest\x12\x1a\n" +
 	"\breplaced\x18\x16 \x01(\bR\breplaced\x12\x14\n" +
 	"\x05error\x18\x17 \x01(\tR\x05error\x12\x18\n" +
-	"\aattempt\x18\x18 \x01(\x05R\aattempt\"6\n" +
+	"\aattempt\x18\x18 \x01(\x05R\aattempt\x12!\n" +
+	"\frows_refused\x18\x19 \x01(\x03R\vrowsRefused\"6\n" +
 	"\n" +
 	"StepTiming\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x14\n" +

@@ -98,6 +98,9 @@ func facts(width int, b *scoringv1.Batch) *render.Grid {
 	g.Row("input version", b.GetInputVersion())
 	g.Row("output", b.GetOutputTable())
 	g.Row("rows", render.Count(b.GetRows()))
+	if b.GetRowsRefused() > 0 {
+		g.Row("rows refused", render.Count(b.GetRowsRefused())+" (null scores: the training library would refuse these rows)")
+	}
 	if b.GetFinishedAt() != nil {
 		g.Row("started", fmt.Sprintf("%s, took %s", render.Time(b.GetStartedAt()),
 			render.Duration(b.GetFinishedAt().AsTime().Sub(b.GetStartedAt().AsTime()))))
