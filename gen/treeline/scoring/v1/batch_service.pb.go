@@ -1271,7 +1271,7 @@ func (x *Batch) GetRowsRefused() int64 {
 
 // StepTiming is the time that one step took, in nanoseconds. resolve, snapshot, commit and total are wall time. read,
 // bind, score, stamp and write are busy time, summed over the workers: they overlap, so they need not add up to total
-// and each may exceed it.
+// and bind, score and stamp may exceed it.
 type StepTiming struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
