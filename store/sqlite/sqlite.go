@@ -143,7 +143,11 @@ func (s *Store) Update(ctx context.Context, f func(store.Tx) error) error {
 	if err := f(&tx{reader{ctx: ctx, tx: t, s: s}}); err != nil {
 		return err
 	}
-	return s.wrap("commit", t.Commit())
+	err = t.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // database/sql rolled back when ctx ended
+	}
+	return s.wrap("commit", err)
 }
 
 // Close closes all connections; the last one folds the WAL into the file.
