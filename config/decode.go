@@ -210,7 +210,7 @@ func (d *decoder) mismatch(n ast.Node, path, want string) {
 	found := "a value of another kind"
 	switch v := n.(type) {
 	case *ast.NullNode:
-		found = "nothing (remove the key or give it a value)"
+		found = `nothing (remove the key or give it a value; the word null needs quotes: "null")`
 	case *ast.AnchorNode, *ast.AliasNode:
 		found = "an anchor or alias; write the value out"
 	case *ast.TagNode:

@@ -27,6 +27,7 @@ if grep -qw fma /proc/cpuinfo 2>/dev/null && grep -qw bmi2 /proc/cpuinfo; then
 fi
 
 stage "the main job, as make run does it"
+mkdir -p var
 SCORER_ADDR=127.0.0.1:27070 SCORER_ADMIN_ADDR=127.0.0.1:27071 examples/churn/run.sh >var/run.log 2>&1 || {
 	tail -40 var/run.log
 	exit 1
