@@ -50,8 +50,8 @@ release-proto: tools ## Freeze the protocol: later changes are checked against i
 	buf build -o proto/released.binpb
 
 .PHONY: bench
-bench: build python ## Side-by-side benchmark of the batch pipeline against Python (about 5 minutes)
-	$(PYTHON) bench/pipeline/pipeline.py
+bench: build python ## Side-by-side benchmark of the batch pipeline against Python (about 2 minutes)
+	go run ./bench/pipeline
 
 .PHONY: golden
 golden: python python-legacy ## Train the golden models again with the real libraries

@@ -32,5 +32,5 @@ SCORER_ADDR=127.0.0.1:27070 SCORER_ADMIN_ADDR=127.0.0.1:27071 examples/churn/run
 	tail -40 var/run.log
 	exit 1
 }
-tail -5 var/run.log
+.venv/bin/python examples/churn/check.py var/demo
 stage "done"

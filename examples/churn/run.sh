@@ -23,19 +23,29 @@ register() {
 }
 batch_id() { bin/ctl batch list churn -o json | sed -n 's/.*"score_batch_id": *"\([^"]*\)".*/\1/p' | head -1; }
 
+# One run at a time: the daemon of another one still works in the directory that is made anew here.
+mkdir -p var
+exec 9>"$data.lock"
+flock -n 9 || {
+	echo "another run of $0 uses $data; wait until it ends" >&2
+	exit 1
+}
 rm -rf "$data"
 mkdir -p "$data"
-bin/scorer --config examples/scorer.yml --data-dir "$data" --listen "$SCORER_ADDR" --admin-listen "$SCORER_ADMIN_ADDR" 2>"$data/scorer.log" &
+bin/scorer --config examples/scorer.yml --data-dir "$data" --listen "$SCORER_ADDR" --admin-listen "$SCORER_ADMIN_ADDR" \
+	>"$data/ready" 2>"$data/scorer.log" 9>&- &
 daemon=$!
 stop() {
 	kill "$daemon" 2>/dev/null || true
 	wait "$daemon" 2>/dev/null || true
 }
 trap stop EXIT
-until bin/ctl doctor >/dev/null 2>&1; do
+# The child's own line, and not any daemon that answers on the port, says that it is ready.
+until grep -q 'scorer is ready' "$data/ready"; do
 	kill -0 "$daemon" 2>/dev/null || {
 		echo "the daemon did not start:" >&2
 		tail -5 "$data/scorer.log" >&2
+		echo "if the address is in use, set SCORER_ADDR and SCORER_ADMIN_ADDR to free ones" >&2
 		exit 1
 	}
 	sleep 0.1
