@@ -53,6 +53,10 @@ release-proto: tools ## Freeze the protocol: later changes are checked against i
 bench: build python ## Side-by-side benchmark of the batch pipeline against Python (about 2 minutes)
 	go run ./bench/pipeline
 
+.PHONY: soak
+soak: ## Run every fuzz target for a minute (about 20 minutes)
+	tools/fuzz.sh 60
+
 .PHONY: golden
 golden: python python-legacy ## Train the golden models again with the real libraries
 	$(PYTHON) internal/testmodels/generate.py
