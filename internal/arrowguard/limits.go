@@ -11,6 +11,9 @@ import (
 var (
 	// ErrInvalid: the bytes are no well-formed Arrow data, or use a feature that is refused by name. The sender fixes them.
 	ErrInvalid = errors.New("arrowguard: invalid arrow data")
+	// ErrUnsupported: the data are sound, but a column has a type that is not read. It is an ErrInvalid too. The sender
+	// writes the column with another type.
+	ErrUnsupported = errors.New("arrowguard: not supported")
 	// ErrLimit: the bytes are larger than Limits allows. The sender sends smaller pieces, or the operator raises the limit.
 	ErrLimit = errors.New("arrowguard: limit exceeded")
 )
@@ -93,6 +96,13 @@ func newOptions(opts []Option) options {
 func invalid(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrInvalid)...)
 }
+
+// unsupported is an ErrUnsupported and an ErrInvalid whose text does not call the data invalid.
+type unsupported struct{ text string }
+
+func (e *unsupported) Error() string { return e.text }
+
+func (e *unsupported) Is(target error) bool { return target == ErrUnsupported || target == ErrInvalid }
 
 func overLimit(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrLimit)...)

@@ -65,6 +65,19 @@ func unsupportedName(code byte) string {
 	}
 }
 
+// instead is what to write for a type that is not supported.
+func instead(code byte) string {
+	switch code {
+	case fbUtf8View:
+		return "write them as string"
+	case fbBinaryView:
+		return "write them as binary"
+	case fbRunEndEncoded:
+		return "write their plain values"
+	}
+	return "leave them out, or flatten them"
+}
+
 // column is one field of a parsed schema.
 type column struct {
 	name   string
@@ -167,7 +180,7 @@ func (p *schemaParser) field(t table, depth int) (column, arrow.Field, error) {
 		return c, f, t.f.err
 	}
 	if dt == nil && !p.nested {
-		return c, f, invalid("column %q has type %s, which is not supported: send plain columns", f.Name, unsupportedName(code))
+		return c, f, &unsupported{fmt.Sprintf("column %q: not supported: %s columns; %s", f.Name, unsupportedName(code), instead(code))}
 	}
 	if dt != nil && children.n > 0 {
 		return c, f, invalid("column %q of type %s has %d children", f.Name, dt, children.n)

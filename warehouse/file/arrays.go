@@ -15,6 +15,9 @@ var errUTF8 = errors.New("text that is not valid UTF-8")
 
 // array decodes n rows as an array of the given type.
 func (c *columnReader) array(mem memory.Allocator, typ arrow.DataType, n int) (arrow.Array, error) {
+	if typ.ID() == arrow.NULL {
+		return c.nulls(mem, n)
+	}
 	b := c.newBlock(mem, n)
 	defer b.release()
 	bufs, err := c.buffers(mem, typ, b)
@@ -43,6 +46,23 @@ func (c *columnReader) array(mem memory.Allocator, typ arrow.DataType, n int) (a
 	d := array.NewData(typ, n, all, nil, b.nulls, 0)
 	defer d.Release()
 	return array.MakeFromData(d), nil
+}
+
+// nulls reads a column whose writer knew no type for it, as pyarrow stores one of None alone. Its physical type means
+// nothing; a value in it would be lost, so there must be none.
+func (c *columnReader) nulls(mem memory.Allocator, n int) (arrow.Array, error) {
+	b := c.newBlock(mem, n)
+	defer b.release()
+	err := c.pieces(b, func(_, _, present int, _ []uint32) error {
+		if present > 0 {
+			return fmt.Errorf("%d values in a column of type null: %w", present, ErrInvalid)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return array.NewNull(n), nil
 }
 
 // buffers decodes the buffers that follow the validity bitmap.

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 
 	"github.com/treeline-ml/treeline/internal/arrowguard"
+	"github.com/treeline-ml/treeline/warehouse"
 )
 
 // arrowFile is an opened Arrow file, in the file or the stream format. It is one task: dictionaries are state.
@@ -36,6 +37,9 @@ func openArrow(path string, o Options) (_ source, err error) {
 	}
 	a := &arrowFile{f: f, o: o}
 	if a.guard, err = arrowguard.OpenFile(f, st.Size(), arrowguard.FileLimits(), arrowguard.WithAllocator(o.Alloc)); err != nil {
+		if errors.Is(err, arrowguard.ErrUnsupported) { // the file itself is sound
+			return nil, fmt.Errorf("%w: %s", warehouse.ErrColumn, err.Error())
+		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if a.count, err = a.guard.CountRows(); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// csvFile is an opened CSV file with a header line. Empty fields are null. It is one task.
+// csvFile is an opened CSV file with a header line. A field without any character is null, "" is an empty text, as
+// pyarrow writes them and reads them with quoted_strings_can_be_null=False. It is one task.
 type csvFile struct {
 	path  string
 	arrow *arrow.Schema
@@ -28,11 +29,11 @@ func openCSV(path string, o Options) (source, error) {
 	}
 	fields := make([]arrow.Field, len(names))
 	for i, n := range names {
-		typ := o.inferred.typ(n, o.Hint)
-		if typ == nil {
+		f, ok := o.inferred.field(n, o.Hint)
+		if !ok {
 			return nil, fmt.Errorf("column %q is in this file only: %w", n, ErrInvalid)
 		}
-		fields[i] = arrow.Field{Name: n, Type: typ, Nullable: true}
+		fields[i] = f
 	}
 	return &csvFile{path: path, arrow: arrow.NewSchema(fields, nil), count: o.inferred.rowsOf(path), o: o}, nil
 }
@@ -124,6 +125,10 @@ func (t *csvTask) parse(r *csvReader, emit func(arrow.Record) error) error {
 			return fmt.Errorf("line %d: %d fields, the header has %d: %w", r.line, n, width, ErrInvalid)
 		}
 		for i, c := range t.cols {
+			if r.null(c) {
+				b.Field(i).AppendNull()
+				continue
+			}
 			if err := appenders[i](r.field(c)); err != nil {
 				return fmt.Errorf("line %d, column %q: %w: %w", r.line, t.schema.Field(i).Name, err, ErrInvalid)
 			}
@@ -145,7 +150,7 @@ func (t *csvTask) parse(r *csvReader, emit func(arrow.Record) error) error {
 	return nil
 }
 
-// appender returns how a field's bytes are added to a builder. Errors say what was wanted, not what was there.
+// appender returns how the bytes of a field that is not null are added to a builder. Errors say what was wanted, not what was there.
 func appender(b array.Builder) func([]byte) error {
 	set := func(v []byte) error { return b.AppendValueFromString(string(v)) }
 	switch b := b.(type) {
@@ -202,11 +207,10 @@ func appender(b array.Builder) func([]byte) error {
 		}
 	}
 	return func(v []byte) error {
-		if len(v) == 0 {
-			b.AppendNull()
-			return nil
-		}
 		if err := set(v); err != nil {
+			if len(v) == 0 {
+				return fmt.Errorf("%w (%s)", errQuotedEmpty, b.Type())
+			}
 			if errors.Is(err, errNumber) || errors.Is(err, errInteger) || errors.Is(err, errBool) || errors.Is(err, errUTF8) {
 				return err
 			}
@@ -217,6 +221,8 @@ func appender(b array.Builder) func([]byte) error {
 }
 
 var (
+	errQuotedEmpty = errors.New(`quoted empty text "" is no value of the column's type: leave a missing value empty, without quotes`)
+
 	errNumber  = errors.New("not a number")
 	errInteger = errors.New("not an integer")
 	errBool    = errors.New("neither true nor false")

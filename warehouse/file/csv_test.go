@@ -93,6 +93,9 @@ func TestCSVErrorsHaveLineNumbers(t *testing.T) {
 		"number":        {"x\n1\n\"2\n3\"\nzz\n", `line 3, column "x": not a number`, number},
 		"integer":       {"n\n1\n1.5\n", `line 3, column "n": not an integer`, number},
 		"bool":          {"b\n1\nmaybe\n", `line 3, column "b": neither true nor false`, number},
+		"empty number":  {"x,b\n1,\n\"\",\n", `line 3, column "x": quoted empty text ""`, number},
+		"empty integer": {"n,b\n,\n\"\",\n", `line 3, column "n": quoted empty text ""`, number},
+		"empty bool":    {"b,n\n\"\",\n", `line 2, column "b": quoted empty text ""`, number},
 		"other type":    {"i\n1\n300\n", `line 3, column "i": no value of type int8`, number},
 		"not UTF-8":     {"t\nok\n\xff\xfe\n", `line 3, column "t": text that is not valid UTF-8`, nil},
 		"record length": {"a\n\"" + strings.Repeat("xxxxxxxxxxxxxxx\n", maxCSVRecord/16+2) + "\"\n", "a record of more than", nil},
@@ -101,6 +104,36 @@ func TestCSVErrorsHaveLineNumbers(t *testing.T) {
 		_, _, err := tryRead(csvFileWith(t, tc.text), Options{Hint: tc.hint})
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestCSVQuotedEmptyTextMakesANumberColumnText(t *testing.T) {
+	path := csvFileWith(t, "n,t,u\n1,a,\"\"\n\"\",\"\",\"\"\n,,\n")
+	recs, s := readAll(t, path, Options{Alloc: checked(t)})
+	if got, want := fmt.Sprint(values(recs)), "[1|a| || <null>|<null>|<null>]"; got != want {
+		t.Errorf("rows %s, want %s", got, want)
+	}
+	_, again := readAll(t, path, Options{Hint: s, Alloc: checked(t)})
+	for i, want := range []string{"t.csv: line 3 has a quoted empty text", "", "t.csv: line 2 has a quoted empty text"} {
+		for _, s := range []*arrow.Schema{s, again} {
+			f := s.Field(i)
+			why, _ := f.Metadata.GetValue(whyText)
+			if f.Type.ID() != arrow.STRING || !strings.HasPrefix(why, want) || (want == "") != (why == "") {
+				t.Errorf("column %v says %q, want %q", f, why, want)
+			}
+		}
+	}
+}
+
+func TestParquetColumnOfNoneIsNull(t *testing.T) {
+	recs, s := readAll(t, "testdata/nulls.parquet", Options{BatchRows: 7, Alloc: checked(t)})
+	if f := s.Field(1); f.Name != "none" || f.Type.ID() != arrow.NULL {
+		t.Errorf("column %v, want none of type null", f)
+	}
+	for _, r := range recs {
+		if c := r.Column(1); c.NullN() != int(r.NumRows()) {
+			t.Errorf("%d nulls in %d rows", c.NullN(), r.NumRows())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -20,8 +21,14 @@ type inference struct {
 // guess narrows a column's type down: each value takes away the types that cannot hold it.
 type guess struct {
 	notInt, notFloat, notBool, any bool
+	quotedEmpty                    string // file and line of the first "", none if empty
 }
 
+// whyText is the key of a field's metadata that says why a column whose other values are narrower is read as text.
+// Package frame shows it to those who wanted numbers.
+const whyText = "treeline.why_text"
+
+// see takes in a field that is not null.
 func (g *guess) see(v []byte) {
 	if len(v) == 0 {
 		return
@@ -52,6 +59,24 @@ func padded(s string) bool {
 
 // typ is that of the narrowest type that holds all values: int64, float64, bool or utf8; float64 for a column without any.
 func (g guess) typ() arrow.DataType {
+	if g.quotedEmpty != "" {
+		return arrow.BinaryTypes.String
+	}
+	return g.narrow()
+}
+
+// why says what alone made a column text.
+func (g guess) why() arrow.Metadata {
+	if g.quotedEmpty == "" || g.narrow().ID() == arrow.STRING {
+		return arrow.Metadata{}
+	}
+	return arrow.NewMetadata([]string{whyText}, []string{
+		g.quotedEmpty + ` has a quoted empty text "", which is no missing value: leave missing values empty, without quotes`,
+	})
+}
+
+// narrow leaves empty texts out.
+func (g guess) narrow() arrow.DataType {
 	switch {
 	case !g.any:
 		return arrow.PrimitiveTypes.Float64
@@ -65,16 +90,23 @@ func (g guess) typ() arrow.DataType {
 	return arrow.BinaryTypes.String
 }
 
-func (n *inference) typ(name string, hint *arrow.Schema) arrow.DataType {
-	if t := hinted(name, hint); t != nil {
-		return t
+// field returns the column of a CSV file, ok false when neither the hint nor the inference knows it.
+func (n *inference) field(name string, hint *arrow.Schema) (f arrow.Field, ok bool) {
+	f = arrow.Field{Name: name, Nullable: true}
+	if h := hinted(name, hint); h != nil {
+		f.Type = h.Type
+		if i := h.Metadata.FindKey(whyText); i >= 0 { // the hint is what an earlier look inferred
+			f.Metadata = arrow.NewMetadata([]string{whyText}, []string{h.Metadata.Values()[i]})
+		}
+		return f, true
 	}
 	if n != nil {
 		if g, ok := n.guesses[name]; ok {
-			return g.typ()
+			f.Type, f.Metadata = g.typ(), g.why()
+			return f, true
 		}
 	}
-	return nil
+	return f, false
 }
 
 func (n *inference) rowsOf(path string) int64 {
@@ -86,12 +118,13 @@ func (n *inference) rowsOf(path string) int64 {
 	return -1
 }
 
-func hinted(name string, hint *arrow.Schema) arrow.DataType {
+func hinted(name string, hint *arrow.Schema) *arrow.Field {
 	if hint == nil {
 		return nil
 	}
 	if at := hint.FieldIndices(name); len(at) == 1 {
-		return hint.Field(at[0]).Type
+		f := hint.Field(at[0])
+		return &f
 	}
 	return nil
 }
@@ -160,7 +193,14 @@ func (n *inference) read(ctx context.Context, path string) error {
 			return fmt.Errorf("line %d: %d fields, the header has %d: %w", r.line, k, len(names), ErrInvalid)
 		}
 		for i := range guesses {
-			guesses[i].see(r.field(i))
+			if r.null(i) {
+				continue
+			}
+			v := r.field(i)
+			guesses[i].see(v)
+			if len(v) == 0 && guesses[i].quotedEmpty == "" {
+				guesses[i].quotedEmpty = fmt.Sprintf("%s: line %d", filepath.Base(path), r.line)
+			}
 		}
 		rows++
 	}

@@ -19,6 +19,8 @@ type csvReader struct {
 	next int // line that is read next
 	buf  []byte
 	ends []int
+	// quotes says of each field whether it was quoted: a,,b has a null, a,"",b an empty text.
+	quotes []bool
 }
 
 func newCSVReader(r io.Reader) *csvReader {
@@ -36,7 +38,7 @@ func (c *csvReader) fail(format string, args ...any) error {
 // record reads the next record's fields into memory that is valid until the next call, or returns io.EOF.
 func (c *csvReader) record() (fields int, err error) {
 	for {
-		c.buf, c.ends, c.line = c.buf[:0], c.ends[:0], c.next
+		c.buf, c.ends, c.quotes, c.line = c.buf[:0], c.ends[:0], c.quotes[:0], c.next
 		blank, err := c.fields()
 		if err != nil {
 			return 0, err
@@ -56,6 +58,9 @@ func (c *csvReader) field(i int) []byte {
 	return c.buf[start:c.ends[i]]
 }
 
+// null tells whether field i of the record is missing: empty and without quotes, which pyarrow reads and writes so.
+func (c *csvReader) null(i int) bool { return len(c.field(i)) == 0 && !c.quotes[i] }
+
 // fields reads one record, line by line; a quoted field may span several.
 func (c *csvReader) fields() (blank bool, err error) {
 	line, err := c.readLine()
@@ -66,7 +71,8 @@ func (c *csvReader) fields() (blank bool, err error) {
 		return true, nil
 	}
 	for {
-		if len(line) > 0 && line[0] == '"' {
+		quoted := len(line) > 0 && line[0] == '"'
+		if quoted {
 			if line, err = c.quoted(line[1:]); err != nil {
 				return false, err
 			}
@@ -81,7 +87,7 @@ func (c *csvReader) fields() (blank bool, err error) {
 			c.buf = append(c.buf, line[:n]...)
 			line = line[n:]
 		}
-		c.ends = append(c.ends, len(c.buf))
+		c.ends, c.quotes = append(c.ends, len(c.buf)), append(c.quotes, quoted)
 		if len(line) == 0 {
 			return false, nil
 		}

@@ -2,6 +2,8 @@ package file
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -10,13 +12,15 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// csvEncoder writes a header line and one line a row. Null is an empty field; so is an empty text. Floats are written with
+// csvEncoder writes a header line and one line a row. Null is an empty field, an empty text is "". Floats are written with
 // the fewest digits that read back as the same value.
 type csvEncoder struct {
 	w    io.Writer
 	line []byte
-	only bool // a single column: an empty line would be skipped by readers, so a null is written as ""
+	only bool // a single column: its null would be an empty line, which readers skip
 }
+
+var errLoneNull = errors.New("CSV cannot hold a missing value in the only column: write .parquet or .arrow, or add a column")
 
 func newCSVEncoder(w io.Writer, s *arrow.Schema) (*csvEncoder, error) {
 	e := &csvEncoder{w: w, only: s.NumFields() == 1}
@@ -45,12 +49,15 @@ func (e *csvEncoder) write(rec arrow.Record) error {
 			if i > 0 {
 				e.line = append(e.line, ',')
 			}
-			if c.IsValid(row) {
+			if c.IsValid(row) && c.DataType().ID() != arrow.NULL { // Arrow calls the rows of a null column valid
 				e.line = cols[i](e.line, row)
 			}
 		}
 		if e.only && len(e.line) == 0 {
-			e.line = append(e.line, '"', '"')
+			if !isFloat(rec.Column(0).DataType()) {
+				return fmt.Errorf("row %d: %w", row, errLoneNull)
+			}
+			e.line = append(e.line, "NaN"...) // as missing as null is to every reader of numbers
 		}
 		if err := e.flush(); err != nil {
 			return err
@@ -58,6 +65,8 @@ func (e *csvEncoder) write(rec arrow.Record) error {
 	}
 	return nil
 }
+
+func isFloat(t arrow.DataType) bool { return t.ID() == arrow.FLOAT64 || t.ID() == arrow.FLOAT32 }
 
 func (e *csvEncoder) close() error { return nil }
 func (e *csvEncoder) abort()       {}
@@ -100,9 +109,9 @@ func formatter(c arrow.Array) func(dst []byte, i int) []byte {
 	return func(dst []byte, i int) []byte { return appendText(dst, c.ValueStr(i)) }
 }
 
-// appendText quotes where CSV needs it.
+// appendText quotes where CSV needs it, and the empty text, which would be a null without quotes.
 func appendText(dst []byte, s string) []byte {
-	if !strings.ContainsAny(s, ",\"\r\n") {
+	if s != "" && !strings.ContainsAny(s, ",\"\r\n") {
 		return append(dst, s...)
 	}
 	dst = append(dst, '"')

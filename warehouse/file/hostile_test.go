@@ -360,3 +360,16 @@ func drainFlat(path string, o Options) (err error) {
 	}
 	return nil
 }
+
+// A sound file with a column that is not read is no damaged file.
+func TestArrowViewsAreNamedAsNotSupported(t *testing.T) {
+	for name, want := range map[string]string{
+		"views.arrow": `column "s": not supported: string_view columns; write them as string`,
+		"viewb.arrow": `column "b": not supported: binary_view columns; write them as binary`,
+	} {
+		_, _, err := tryRead(filepath.Join("testdata", name), Options{})
+		if !errors.Is(err, warehouse.ErrColumn) || errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func tryRead(path string, o Options) (recs []arrow.Record, s *arrow.Schema, err 
 
 // normal writes a value as testdata/generate.py does; "<null>" is a null.
 func normal(a arrow.Array, i int) string {
-	if a.IsNull(i) {
+	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
 		return "<null>"
 	}
 	switch a := a.(type) {

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -274,9 +273,10 @@ func TestCSVText(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.csv")
 	s := arrow.NewSchema([]arrow.Field{nullable("a,b", arrow.BinaryTypes.String), nullable("x", arrow.PrimitiveTypes.Float32), nullable("at", utc)}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, s)
-	b.Field(0).(*array.StringBuilder).AppendValues([]string{"say \"hi\"\n", ""}, []bool{true, false})
-	b.Field(1).(*array.Float32Builder).AppendValues([]float32{0.1, 1e30}, nil)
+	b.Field(0).(*array.StringBuilder).AppendValues([]string{"say \"hi\"\n", "", ""}, []bool{true, false, true})
+	b.Field(1).(*array.Float32Builder).AppendValues([]float32{0.1, 1e30, 2}, nil)
 	b.Field(2).(*array.TimestampBuilder).Append(arrow.Timestamp(time.Date(2024, 1, 2, 3, 4, 5, 6000, time.UTC).UnixMicro()))
+	b.Field(2).AppendNull()
 	b.Field(2).AppendNull()
 	w, err := Create(path, s, WriteOptions{})
 	if err != nil {
@@ -286,21 +286,38 @@ func TestCSVText(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
-	if want := "\"a,b\",x,at\n\"say \"\"hi\"\"\n\",0.1,2024-01-02T03:04:05.000006Z\n,1e+30,\n"; string(got) != want || err != nil {
+	if want := "\"a,b\",x,at\n\"say \"\"hi\"\"\n\",0.1,2024-01-02T03:04:05.000006Z\n,1e+30,\n\"\",2,\n"; string(got) != want || err != nil {
 		t.Errorf("%q, want %q: %v", got, want, err)
 	}
-	one := filepath.Join(t.TempDir(), "one.csv")
-	s = arrow.NewSchema([]arrow.Field{nullable("x", arrow.PrimitiveTypes.Int64)}, nil)
-	b = array.NewRecordBuilder(memory.DefaultAllocator, s)
-	b.Field(0).(*array.Int64Builder).AppendValues([]int64{1, 0, 3}, []bool{true, false, true})
-	if w, err = Create(one, s, WriteOptions{}); err != nil {
+}
+
+// A null alone in its line would be an empty line, which every reader skips.
+func TestCSVNullInTheOnlyColumn(t *testing.T) {
+	dir := t.TempDir()
+	one := filepath.Join(dir, "one.csv")
+	s := arrow.NewSchema([]arrow.Field{nullable("x", arrow.PrimitiveTypes.Float64)}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, s)
+	b.Field(0).(*array.Float64Builder).AppendValues([]float64{1, 0, 3}, []bool{true, false, true})
+	w, err := Create(one, s, WriteOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(w.Write(b.NewRecord()), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	info, err := Stat(context.Background(), one, Options{})
-	if err != nil || info.Rows != 3 {
-		t.Errorf("a null alone in its line: %d rows, want 3: %v", info.Rows, err)
+	if got, err := os.ReadFile(one); string(got) != "x\n1\nNaN\n3\n" || err != nil {
+		t.Errorf("%q: %v", got, err)
+	}
+	s = arrow.NewSchema([]arrow.Field{nullable("t", arrow.BinaryTypes.String)}, nil)
+	b = array.NewRecordBuilder(memory.DefaultAllocator, s)
+	b.Field(0).(*array.StringBuilder).AppendValues([]string{"", "x"}, []bool{true, false})
+	if w, err = Create(filepath.Join(dir, "text.csv"), s, WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(b.NewRecord()); !errors.Is(err, errLoneNull) || !strings.Contains(err.Error(), "row 1:") {
+		t.Errorf("%v, want errLoneNull of row 1", err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Error(err)
 	}
 }

@@ -137,6 +137,9 @@ def main():
     }
     for v in ("1.0", "2.0"):
         parquet("delta%s.parquet" % v[0], table(400).select(list(encodings)), use_dictionary=False, column_encoding=encodings, data_page_version=v, data_page_size=700, write_batch_size=50)
+    frame = pa.table({"x": pa.array([1.5, None] * 20), "none": pa.nulls(40)})
+    parquet("nulls.parquet", frame, row_group_size=30)
+    parquet("nullsv2.parquet", frame, data_page_version="2.0", compression="none", use_dictionary=False)
     nested = pa.table({
         "x": pa.array([1.5, None, 2.5]),
         "l": pa.array([[1, 2], [], None], pa.list_(pa.int64())),
@@ -194,6 +197,28 @@ def main():
     options = pa.csv.ConvertOptions(column_types=c.schema, strings_can_be_null=True, null_values=[""])
     parse = pa.csv.ParseOptions(newlines_in_values=True)
     record("simple.csv", lambda p: pa.csv.read_csv(p, convert_options=options, parse_options=parse))
+
+    # Views are not supported, and the error says so: no expectation.
+    views = pa.table({"x": [1.0, 2.0], "s": pa.array(["a", None], pa.string_view()), "b": pa.array([b"a", None], pa.binary_view())})
+    for name in ("s", "b"):
+        t = views.select(["x", name])
+        with pa.ipc.new_file(str(HERE / ("view%s.arrow" % name)), t.schema) as w:
+            w.write_table(t)
+    parquet("views.parquet", views)
+
+    # Written without quotes a field is null, "" is an empty text: pyarrow's own writer and its reader agree on that.
+    e = pa.table({
+        "id": pa.array([1, 2, 3, 4]),
+        "text": pa.array(["", None, "a", ""]),
+        "codes": pa.array(["1", "", "2", None]),
+        "empty": pa.array(["", "", None, ""]),
+        "x": pa.array([0.5, None, 1.5, None]),
+    })
+    pa.csv.write_csv(e, str(HERE / "quoted.csv"), pa.csv.WriteOptions(quoting_style="needed"))
+    inferred = pa.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""])
+    record("quoted.csv", lambda p: pa.csv.read_csv(p, convert_options=inferred))
+    (HERE / "lone.csv").write_text('text\na\n""\n\nb\n')
+    record("lone.csv", lambda p: pa.csv.read_csv(p, convert_options=inferred))
 
     lines = [json.dumps(k) + ":" + json.dumps(v, separators=(",", ":"), ensure_ascii=False) for k, v in expected.items()]
     (HERE / "expected.json").write_text("{" + ",\n".join(lines) + "}\n")
