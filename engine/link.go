@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/internal/libm"
@@ -41,6 +44,8 @@ func (p *Program) Predict(dst, margins []float64) error {
 			softmax32(out)
 		case p.link.Kind == forest.Softmax:
 			softmax(out)
+		case p.link.Kind == forest.Ascending:
+			ascend(out)
 		case single:
 			for k, x := range out {
 				out[k] = float64(link32(&p.link, float32(x)))
@@ -142,6 +147,19 @@ func largest(v []float64) int {
 		}
 	}
 	return at
+}
+
+// ascend is XGBoost's sort of quantiles, an insertion sort by <: a NaN stays where it is and no value passes it, and equal
+// values, 0 and -0 among them, keep their order.
+func ascend(v []float64) {
+	for start := 0; start < len(v); {
+		end := start
+		for end < len(v) && !math.IsNaN(v[end]) {
+			end++
+		}
+		slices.SortStableFunc(v[start:end], cmp.Compare[float64])
+		start = end + 1
+	}
 }
 
 func sign(x float64) float64 {

@@ -23,7 +23,7 @@ func linkModel(kind forest.LinkKind, outputs int, t forest.FloatType, slope, div
 var linkKinds = map[string]forest.LinkKind{
 	"Identity": forest.Identity, "Sigmoid": forest.Sigmoid, "Softmax": forest.Softmax, "OneVsAll": forest.OneVsAll,
 	"Exp": forest.Exp, "Log1pExp": forest.Log1pExp, "SignedSquare": forest.SignedSquare, "Hinge": forest.Hinge,
-	"ArgMax": forest.ArgMax,
+	"ArgMax": forest.ArgMax, "Ascending": forest.Ascending,
 }
 
 // The golden file holds what LightGBM and XGBoost themselves made of margins (see testdata/links.py).
@@ -137,5 +137,44 @@ func TestArgMaxTakesTheFirstLargest(t *testing.T) {
 	}
 	if got[0] != 1 || got[1] != 0 || got[2] != 0 {
 		t.Errorf("got %v, want [1 0 0]", got)
+	}
+}
+
+// What XGBoost 3.4.1 returns for these base margins under reg:quantileerror: a NaN stays and is a wall, 0 and -0 keep
+// their order.
+func TestAscendingStopsAtNaN(t *testing.T) {
+	nan, inf, zero := math.NaN(), math.Inf(1), math.Copysign(0, -1)
+	margins := []float64{
+		nan, nan, nan, nan, nan,
+		1, nan, 0, -1, -2,
+		nan, 3, 2, 1, 0,
+		9, inf, -inf, nan, -9,
+		0, zero, 0, zero, -9,
+		-9, 9, nan, 1, -9,
+	}
+	want := []float64{
+		nan, nan, nan, nan, nan,
+		1, nan, -2, -1, 0,
+		nan, 0, 1, 2, 3,
+		-inf, 9, inf, nan, -9,
+		-9, 0, zero, 0, zero,
+		-9, 9, nan, -9, 1,
+	}
+	p, err := engine.Compile(linkModel(forest.Ascending, 5, forest.Float32, 1, 1), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float64, len(margins))
+	if allocs := testing.AllocsPerRun(20, func() {
+		if err := p.Predict(got, margins); err != nil {
+			t.Fatal(err)
+		}
+	}); allocs != 0 {
+		t.Errorf("Predict allocates %v times", allocs)
+	}
+	for i := range want {
+		if math.Float64bits(got[i]) != math.Float64bits(want[i]) && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
+			t.Errorf("row %d, value %d: got %v, XGBoost %v", i/5, i%5, got[i], want[i])
+		}
 	}
 }

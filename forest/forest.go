@@ -218,6 +218,7 @@ const (
 	SignedSquare                 // sign(m)*m*m, LightGBM's sqrt regression
 	Hinge                        // 1 if margin > 0 else 0
 	ArgMax                       // index of the largest margin, one column (multi:softmax)
+	Ascending                    // the row's margins in ascending order (reg:quantileerror with several alphas, XGBoost 3.4)
 )
 
 // Width returns the number of prediction columns for a model with the given number of outputs.
@@ -235,6 +236,10 @@ type Provenance struct {
 	Version   string // the library or file version as the file states it: "v4", "3.4.1"
 	Objective string // as the file states it; empty for a custom objective
 	Digest    string // "sha256:<hex>" of the file's bytes
+	// BestIteration is the boosting round, from 0, that the file names as the best (XGBoost's early stopping); nil when
+	// it names none. Scoring does not heed it: all trees count. Releases before 2.0 name the last round when training
+	// did not stop early.
+	BestIteration *int
 }
 
 // Task is what a model predicts, as far as its link tells.

@@ -90,7 +90,7 @@ func (m *Model) validateHead() error {
 
 func (l *Link) validate() error {
 	switch {
-	case l.Kind > ArgMax || l.Type > Float32:
+	case l.Kind > Ascending || l.Type > Float32:
 		return headError("unknown link %+v", *l)
 	case l.Divisor == 0 || !isFinite(l.Divisor):
 		return headError("link divisor is %v", l.Divisor)

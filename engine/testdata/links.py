@@ -49,12 +49,13 @@ def lightgbm(objective, k, rounds=1, average=False, reach=800.0):
     return b.predict(x, raw_score=True).ravel().tolist(), b.predict(x).ravel().tolist()
 
 
-def xgboost(objective, k, reach=200.0):
+def xgboost(objective, k, reach=200.0, **more):
     x = np.zeros((N, 1), dtype=np.float32)
     x[::2] = 1
     y = np.arange(N) % max(k, 2)
     params = {"objective": objective, "max_depth": 1, "eta": 1e-30}
-    if k > 1:
+    params.update(more)
+    if k > 1 and not more:
         params["num_class"] = k
     b = xgb.train(params, xgb.DMatrix(x, label=y), 0)
     base = np.array([margins(k, reach) for _ in range(k)], dtype=np.float32).T.copy()
@@ -89,6 +90,7 @@ add("xgboost", "Exp", 1, xgboost("count:poisson", 1))
 add("xgboost", "Hinge", 1, xgboost("binary:hinge", 1))
 add("xgboost", "Softmax", 4, xgboost("multi:softprob", 4))
 add("xgboost", "ArgMax", 4, xgboost("multi:softmax", 4))
+add("xgboost", "Ascending", 5, xgboost("reg:quantileerror", 5, quantile_alpha=[0.1, 0.3, 0.5, 0.7, 0.9]))
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "links.json")
 with open(path, "w") as f:
     json.dump(cases, f, separators=(",", ":"))

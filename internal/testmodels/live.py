@@ -50,12 +50,14 @@ def xgboost_model(rng):
         ("binary:logistic", "binary"), ("reg:squarederror", ""), ("multi:softprob", "class3"),
         ("multi:softmax", "class4"), ("count:poisson", "count"), ("reg:gamma", "positive"),
         ("reg:tweedie", "tweedie"), ("reg:logistic", "unit"), ("rank:ndcg", "rank"), ("reg:absoluteerror", ""),
-        ("binary:hinge", "binary"), ("reg:pseudohubererror", "")])
+        ("binary:hinge", "binary"), ("reg:pseudohubererror", ""), ("reg:quantileerror", "")])
     params = dict(objective=objective, max_depth=int(rng.integers(1, 9)), eta=float(rng.uniform(0.05, 1)),
                   min_child_weight=float(choose(rng, [0, 1, 5])), max_cat_to_onehot=int(rng.integers(1, 60)),
                   tree_method=choose(rng, ["hist", "hist", "approx"]), gamma=float(choose(rng, [0, 0, 0.3])))
     if objective.startswith("multi:"):
         params["num_class"] = int(label[5:])
+    if objective == "reg:quantileerror":
+        params["quantile_alpha"] = choose(rng, [0.4, [0.1, 0.9], [0.05, 0.25, 0.5, 0.75, 0.95]])
     if rng.random() < 0.3:
         params.update(booster="dart", rate_drop=0.4)
     if rng.random() < 0.3:

@@ -3,7 +3,8 @@
 //
 // What is refused, by name, as not supported: gblinear, vector leaves, reg:expectileerror with several alphas, and any
 // objective that is not in the list of package loader/internal/booster. The value that a caller passes to the library
-// as `missing` and the best iteration of early stopping are no part of a model: all trees are read.
+// as `missing` is no part of a model. The best iteration of early stopping is kept as Provenance.BestIteration, but all trees
+// are read and scored.
 //
 // Decoding is one pass in bounded memory: the forest being built, one tree's arrays, and a read buffer. Functions are
 // safe for concurrent use.

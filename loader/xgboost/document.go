@@ -94,6 +94,8 @@ func (d *document) version() error {
 func (d *document) learner() error {
 	return d.cur.object(func(key string) (err error) {
 		switch key {
+		case "attributes":
+			err = d.attributes()
 		case "feature_names":
 			d.head.Names, err = d.texts()
 		case "feature_types":
@@ -109,6 +111,36 @@ func (d *document) learner() error {
 			return d.cur.skip()
 		}
 		return err
+	})
+}
+
+// attributes reads the iteration at which early stopping would stop. Callers may set attributes to anything, so one that
+// is no iteration is not an error.
+func (d *document) attributes() error {
+	k, err := d.cur.peek()
+	if err != nil {
+		return err
+	}
+	if k != kindObject {
+		return d.cur.skip()
+	}
+	return d.cur.object(func(key string) error {
+		k, err := d.cur.peek()
+		if err != nil {
+			return err
+		}
+		if key != "best_iteration" || k != kindText {
+			return d.cur.skip()
+		}
+		text, err := d.cur.text()
+		if err != nil {
+			return err
+		}
+		if n, err := strconv.ParseInt(text, 10, 32); err == nil && n >= 0 {
+			best := int(n)
+			d.head.BestIteration = &best
+		}
+		return nil
 	})
 }
 

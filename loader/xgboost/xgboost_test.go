@@ -53,6 +53,13 @@ func TestEncodings(t *testing.T) {
 			a.Provenance.Version != c.Version || a.Provenance.Objective != c.Objective {
 			t.Errorf("%s: provenance %+v and %+v", c.Name, a.Provenance, b.Provenance)
 		}
+		if strings.HasSuffix(c.Name, "early-stopping") &&
+			(a.Provenance.BestIteration == nil || *a.Provenance.BestIteration != 0) {
+			t.Errorf("%s: best iteration %v, want 0", c.Name, a.Provenance.BestIteration)
+		}
+		if !reflect.DeepEqual(a.Provenance.BestIteration, b.Provenance.BestIteration) {
+			t.Errorf("%s: JSON and UBJSON name different best iterations", c.Name)
+		}
 		b.Provenance = a.Provenance
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: JSON and UBJSON are different models", c.Name)
@@ -526,5 +533,64 @@ func TestBaseScoreOfRelease(t *testing.T) {
 	d["version"] = []int{4, 0, 0}
 	if _, err := decode(d.text(t)); !errors.Is(err, loader.ErrNotSupported) {
 		t.Errorf("version 4: %v", err)
+	}
+}
+
+// Since 3.4 the library sorts the quantiles of a row; a file counts as the library that wrote it did.
+func TestQuantilesAscend(t *testing.T) {
+	for _, c := range []struct {
+		version []int
+		targets string
+		want    forest.LinkKind
+	}{
+		{[]int{3, 4, 0}, "2", forest.Ascending},
+		{[]int{3, 4, 1}, "3", forest.Ascending},
+		{[]int{3, 4, 1}, "1", forest.Identity},
+		{[]int{3, 3, 0}, "2", forest.Identity},
+		{[]int{2, 1, 4}, "2", forest.Identity},
+	} {
+		d := stump()
+		d["version"] = c.version
+		d.at("learner.objective")["name"] = "reg:quantileerror"
+		d.at(param)["num_target"] = c.targets
+		m, err := decode(d.text(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Link.Kind != c.want {
+			t.Errorf("version %v, %s targets: link %d, want %d", c.version, c.targets, m.Link.Kind, c.want)
+		}
+	}
+}
+
+func TestBestIteration(t *testing.T) {
+	for _, c := range []struct {
+		attributes any
+		want       int // -1: none
+	}{
+		{nil, -1},
+		{doc{}, -1},
+		{doc{"best_score": "0.5", "best_iteration": "0"}, 0},
+		{doc{"best_iteration": "41", "note": "mine"}, 41},
+		{doc{"best_iteration": "-1"}, -1},
+		{doc{"best_iteration": "99999999999"}, -1},
+		{doc{"best_iteration": "soon"}, -1},
+		{doc{"best_iteration": []int{1}}, -1},
+		{[]int{1}, -1},
+		{"best_iteration", -1},
+	} {
+		d := stump()
+		d.at("learner")["attributes"] = c.attributes
+		m, err := decode(d.text(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := -1
+		if m.Provenance.BestIteration != nil {
+			got = *m.Provenance.BestIteration
+		}
+		if got != c.want {
+			t.Errorf("attributes %v: best iteration %d, want %d", c.attributes, got, c.want)
+		}
 	}
 }

@@ -25,12 +25,13 @@ type Header struct {
 	Classes  int64
 	Targets  int64
 
-	Names, Types []string            // by feature
-	Vocabularies [][]forest.Category // by feature
-	TreeOutput   []int32             // tree_info
-	Weights      []float32           // dart: by tree; trees beyond it weigh 1
-	Parallel     int64               // num_parallel_tree; 0 when the file does not say (before 1.6)
-	IterationEnd []int32             // iteration_indptr
+	Names, Types  []string            // by feature
+	Vocabularies  [][]forest.Category // by feature
+	BestIteration *int                // as early stopping left it; nil when the file has none
+	TreeOutput    []int32             // tree_info
+	Weights       []float32           // dart: by tree; trees beyond it weigh 1
+	Parallel      int64               // num_parallel_tree; 0 when the file does not say (before 1.6)
+	IterationEnd  []int32             // iteration_indptr
 }
 
 // Model puts the model together. The Builder must not be used afterwards.
@@ -51,6 +52,9 @@ func (b *Builder) Model(h Header) (*forest.Model, error) {
 	}
 	if (obj.link == forest.Softmax || obj.link == forest.ArgMax) && h.Classes < 1 {
 		return nil, fault.Malformed("num_class is %d under %s", h.Classes, h.Objective)
+	}
+	if h.Objective == "reg:quantileerror" && outputs > 1 && h.Version.AtLeast(3, 4) {
+		obj.link = forest.Ascending // 3.4 sorts each row's quantiles, so that they do not cross
 	}
 	base, err := baseMargins(obj, h, outputs)
 	if err != nil {
@@ -91,6 +95,7 @@ func (b *Builder) Model(h Header) (*forest.Model, error) {
 		NonFiniteLeaves: b.nonFinite,
 		Provenance: forest.Provenance{
 			Format: h.Format, Library: "xgboost", Version: h.release(), Objective: h.Objective,
+			BestIteration: h.BestIteration,
 		},
 	}
 	if err := m.Validate(); err != nil {
