@@ -43,8 +43,8 @@ type Batch struct {
 	InputDate    string // YYYY-MM-DD or empty
 	OutputTable  warehouse.TableName
 	ConfigDigest string // of the settings that decide about scores and where they go; part of the id
-	Rows         int64
-	RowsRefused  int64 // with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
+	Rows         int64 // that this attempt committed: 0 unless it succeeded; Event.RowsTotal is what it wanted
+	RowsRefused  int64 // of them, with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
 	StartedAt    time.Time
 	FinishedAt   time.Time // zero while running
 	ScoredAt     time.Time // the value of scored_at in every row of the batch
@@ -83,7 +83,7 @@ type Event struct {
 	RowsRead    int64
 	RowsScored  int64
 	RowsWritten int64
-	RowsTotal   int64 // 0 until the input is pinned
+	RowsTotal   int64 // to be scored; 0 until the input is pinned. Of a batch that ended before it was watched: Batch.Rows
 	At          time.Time
 	// Batch is set on the last event.
 	Batch *Batch

@@ -387,7 +387,7 @@ func testDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e.Last() {
-			if !errors.Is(e.Err, ErrInterrupted) || e.Batch.State != StateInterrupted || ledger.rows[e.ID].State != StateInterrupted {
+			if !errors.Is(e.Err, ErrInterrupted) || e.Batch.State != StateInterrupted || ledger.rows[e.ID].State != StateInterrupted || ledger.rows[e.ID].Rows != 0 {
 				t.Errorf("%+v", e)
 			}
 			break

@@ -44,7 +44,7 @@ func TestCancelAtEveryStep(t *testing.T) {
 			if len(s.output) != 0 {
 				t.Error("a cancelled batch has rows")
 			}
-			if ledger.rows[id].State != StateCancelled || ledger.rows[id].Error == "" {
+			if ledger.rows[id].State != StateCancelled || ledger.rows[id].Error == "" || ledger.rows[id].Rows != 0 || batch.Rows != 0 {
 				t.Errorf("ledger %+v", ledger.rows[id])
 			}
 			for {
@@ -53,7 +53,7 @@ func TestCancelAtEveryStep(t *testing.T) {
 					t.Fatal(err)
 				}
 				if e.Last() {
-					if !errors.Is(e.Err, ErrCancelled) {
+					if !errors.Is(e.Err, ErrCancelled) || e.RowsTotal != 2000 || e.Batch.Rows != 0 {
 						t.Errorf("last event %+v", e)
 					}
 					break
@@ -63,7 +63,7 @@ func TestCancelAtEveryStep(t *testing.T) {
 				t.Errorf("second Cancel: %v", err)
 			}
 			s.at = nil
-			if again := mustRun(t, b, Request{Model: "m"}); again.ID != id || again.Attempt != 2 || len(s.rows(id)) != 2000 {
+			if again := mustRun(t, b, Request{Model: "m"}); again.ID != id || again.Attempt != 2 || again.Rows != 2000 || len(s.rows(id)) != 2000 {
 				t.Errorf("re-run %+v", again)
 			}
 		})
@@ -126,7 +126,7 @@ func TestFailureAtEveryStep(t *testing.T) {
 			if early != (batch.ID == "") || early != (len(ledger.rows) == 0) {
 				t.Errorf("batch %+v, ledger %+v", batch, ledger.rows)
 			}
-			if !early && (batch.State != StateFailed || !strings.Contains(ledger.rows[batch.ID].Error, "broken")) {
+			if !early && (batch.State != StateFailed || !strings.Contains(ledger.rows[batch.ID].Error, "broken") || ledger.rows[batch.ID].Rows != 0) {
 				t.Errorf("ledger %+v", ledger.rows[batch.ID])
 			}
 			if len(s.output) != 0 {

@@ -193,7 +193,7 @@ func (j *job) checkSchema(s *arrow.Schema) error {
 // run scores and commits a batch whose id it holds.
 func (j *job) run(ctx context.Context, release func()) error {
 	d := j.b.deps
-	j.batch.State, j.batch.Phase, j.batch.Rows = StateRunning, PhaseScore, j.ref.Rows
+	j.batch.State, j.batch.Phase = StateRunning, PhaseScore
 	// Its id is known to watchers, so a batch that is cancelled right now gets its row all the same.
 	attempt, err := d.Ledger.Begin(context.WithoutCancel(ctx), j.batch)
 	if err != nil {
@@ -252,13 +252,16 @@ func (j *job) end(ctx context.Context, err error) {
 	now := b.deps.Now().UTC()
 	switch {
 	case err == nil:
-		j.batch.State, j.batch.Phase = StateSucceeded, PhaseDone
+		j.batch.State, j.batch.Phase, j.batch.Rows = StateSucceeded, PhaseDone, j.ref.Rows
 	case errors.Is(cause, ErrCancelled):
 		j.batch.State, err = StateCancelled, ErrCancelled
 	case errors.Is(cause, ErrInterrupted):
 		j.batch.State, err = StateInterrupted, ErrInterrupted
 	default:
 		j.batch.State = StateFailed
+	}
+	if err != nil {
+		j.batch.RowsRefused = 0 // like Rows, which is still 0: the receipt counts what was committed
 	}
 	e := j.event(j.batch.Phase)
 	e.Err = err

@@ -37,8 +37,8 @@ type BatchRow struct {
 	InputSource, InputVersion, InputDate string
 	OutputTable                          string
 	ConfigDigest                         string
-	Rows                                 int64
-	RowsRefused                          int64 // rows with null scores, as the training library would refuse them
+	Rows                                 int64 // that this attempt committed: 0 unless it succeeded
+	RowsRefused                          int64 // of them, with null scores, as the training library would refuse them
 	StartedAt, FinishedAt, ScoredAt      time.Time
 	Timings                              []StepTiming
 	// Histogram has HistogramBins equal bins over [0,1] for probabilities, over [ScoreMin, ScoreMax] otherwise; nil
@@ -108,13 +108,13 @@ func (l *Ledger) FinishBatch(ctx context.Context, b BatchRow) error {
 }
 
 // MarkRunningInterrupted is Tx.MarkRunningInterrupted.
-func (l *Ledger) MarkRunningInterrupted(ctx context.Context, at time.Time) (int64, error) {
-	var n int64
+func (l *Ledger) MarkRunningInterrupted(ctx context.Context, at time.Time) ([]string, error) {
+	var ids []string
 	err := l.s.Update(ctx, func(tx Tx) (err error) {
-		n, err = tx.MarkRunningInterrupted(at)
+		ids, err = tx.MarkRunningInterrupted(at)
 		return err
 	})
-	return n, err
+	return ids, err
 }
 
 // GetBatch is Reader.Batch.

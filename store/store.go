@@ -154,6 +154,7 @@ type Tx interface {
 	// FinishBatch stores the results of a running batch: all fields of b but its attempt, which must be the current one
 	// (ErrConflict: another attempt took over).
 	FinishBatch(b BatchRow) error
-	// MarkRunningInterrupted moves every running batch to interrupted (at the start of the daemon) and counts them.
-	MarkRunningInterrupted(at time.Time) (int64, error)
+	// MarkRunningInterrupted moves every running batch to interrupted (at the start of the daemon) and returns their ids,
+	// the earliest started first. They committed nothing that the ledger knows of, so their rows become 0.
+	MarkRunningInterrupted(at time.Time) ([]string, error)
 }

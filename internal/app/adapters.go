@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/treeline-ml/treeline/lifecycle/gate"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/lifecycle/version"
@@ -63,27 +64,24 @@ type featureColumns struct {
 	configs   []scoring.ModelConfig
 }
 
-// FeatureColumns lists the columns of a model's configured features table.
-func (f *featureColumns) FeatureColumns(ctx context.Context, model string) ([]string, bool, error) {
+// FeatureColumns describes a model's configured features table.
+func (f *featureColumns) FeatureColumns(ctx context.Context, model string) (gate.FeatureTable, bool, error) {
 	for _, c := range f.configs {
 		if c.Name != model {
 			continue
 		}
 		name, err := warehouse.ParseTableName(c.FeaturesTable)
 		if err != nil {
-			return nil, true, err
+			return gate.FeatureTable{}, true, err
 		}
 		schema, err := f.warehouse.Describe(ctx, warehouse.Input{Table: name})
 		if err != nil {
-			return nil, true, err
+			return gate.FeatureTable{}, true, err
 		}
-		var columns []string
-		for _, field := range schema.Fields() {
-			columns = append(columns, field.Name)
-		}
-		return columns, true, nil
+		allowed := append([]string{c.Label, c.DateColumn}, c.Exclude...) // an empty name is no column's
+		return gate.FeatureTable{Name: c.FeaturesTable, Schema: schema, Keys: c.Keys, Allowed: allowed}, true, nil
 	}
-	return nil, false, nil
+	return gate.FeatureTable{}, false, nil
 }
 
 // ledger satisfies scoring.Ledger from the store.

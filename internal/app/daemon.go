@@ -64,6 +64,9 @@ func (d *daemon) assemble(ctx context.Context) error {
 	return d.wire(ctx, uploads)
 }
 
+// maxLoggedBatches bounds the ids in one log line; ListBatches has all.
+const maxLoggedBatches = 10
+
 func (d *daemon) openState(ctx context.Context) error {
 	var err error
 	if d.store, err = sqlite.Open(ctx, filepath.Join(d.cfg.DataDir, "state.db")); err != nil {
@@ -74,12 +77,13 @@ func (d *daemon) openState(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := store.NewLedger(d.store).MarkRunningInterrupted(ctx, time.Now())
+	ids, err := store.NewLedger(d.store).MarkRunningInterrupted(ctx, time.Now())
 	if err != nil {
 		return fmt.Errorf("marking interrupted batches: %w", err)
 	}
-	if n > 0 {
-		d.log.Warn("batches were interrupted when the daemon stopped; run them again", "batches", n)
+	if len(ids) > 0 {
+		d.log.Warn("batches were interrupted when the daemon stopped; run them again", "batches", len(ids),
+			"score_batch_ids", ids[:min(len(ids), maxLoggedBatches)])
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/forest"
+	"github.com/treeline-ml/treeline/frame"
 	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/registry"
 )
@@ -77,12 +78,9 @@ func (s *Service) artifact(ctx context.Context, v version.Version, columns bool)
 		len(a.Files), size, len(m.Trees), len(m.Features))
 	l := &loaded{dir: dir, model: m, program: p}
 	if columns {
-		if err := s.columns(ctx, v.Model, m, &r); err != nil {
+		if err := s.columns(ctx, v.Model, l, &r); err != nil {
 			return Result{}, nil, err
 		}
-	}
-	if r.Outcome == Fail {
-		return r, nil, nil
 	}
 	return r, l, nil
 }
@@ -114,15 +112,13 @@ func signature(m *forest.Model) string {
 	return ""
 }
 
-// maxListed bounds the names in a summary.
-const maxListed = 20
-
-// columns checks the features against the model's configured feature table, where there is one.
-func (s *Service) columns(ctx context.Context, model string, m *forest.Model, r *Result) error {
+// columns tries to bind the model to its configured feature table, where there is one, as a batch would. A table that
+// does not fit leaves the gate inconclusive: the version is not at fault, and can be validated again once the table is.
+func (s *Service) columns(ctx context.Context, model string, l *loaded, r *Result) error {
 	if s.d.Columns == nil {
 		return nil
 	}
-	have, configured, err := s.d.Columns.FeatureColumns(ctx, model)
+	table, configured, err := s.d.Columns.FeatureColumns(ctx, model)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -135,30 +131,40 @@ func (s *Service) columns(ctx context.Context, model string, m *forest.Model, r 
 		r.Evidence["feature_table"] = "none configured"
 		return nil
 	}
-	r.Evidence["feature_table"] = fmt.Sprintf("%d columns", len(have))
-	names := map[string]bool{}
-	for _, c := range have {
-		// LightGBM writes spaces in feature names as underscores, and a binding finds them all the same.
-		names[c], names[strings.ReplaceAll(c, " ", "_")] = true, true
-	}
-	var missing []string
-	for _, f := range m.Features {
-		if !names[f.Name] {
-			missing = append(missing, strconv.Quote(f.Name))
-		}
-	}
-	if missing == nil {
-		r.Summary += fmt.Sprintf("; the feature table has all of them among its %d columns", len(have))
+	r.Evidence["feature_table"] = fmt.Sprintf("%d columns", table.Schema.NumFields())
+	if problems := table.problems(l, r.Evidence); problems != nil {
+		r.Outcome = Inconclusive
+		r.Summary += fmt.Sprintf("; but every batch on the feature table %s would fail: %s", table.Name, strings.Join(problems, "; "))
+		r.Hint = "the version itself is in order and stays what it is: correct the table, or the model's config.yml, and validate again"
 		return nil
 	}
-	r.Outcome = Fail
-	r.Evidence["missing_columns"] = strconv.Itoa(len(missing))
-	list := missing
-	if len(list) > maxListed {
-		list = append(slices.Clone(list[:maxListed]), "...")
-	}
-	r.Summary = fmt.Sprintf("the feature table lacks %d of the model's %d features: %s", len(missing), len(m.Features),
-		strings.Join(list, ", "))
-	r.Hint = "add the columns to the feature table or correct it in the model's config.yml, then register the version again"
+	r.Summary += fmt.Sprintf("; the feature table has all of them among its %d columns, in types that can be read",
+		table.Schema.NumFields())
 	return nil
+}
+
+// problems says why a batch on the table would fail, and counts the columns at fault.
+func (t FeatureTable) problems(l *loaded, evidence map[string]string) (problems []string) {
+	var keys []string
+	for _, k := range t.Keys {
+		if !t.Schema.HasField(k) {
+			keys = append(keys, strconv.Quote(k))
+		}
+	}
+	if keys != nil {
+		evidence["missing_keys"] = strconv.Itoa(len(keys))
+		problems = append(problems, "it lacks key columns "+strings.Join(keys, ", "))
+	}
+	_, err := frame.NewBinding(l.model, l.program, t.Schema, frame.BindOptions{
+		Allowed: slices.Concat(t.Keys, t.Allowed), IgnoreExtra: true,
+	})
+	if err == nil {
+		return problems
+	}
+	var fault *frame.SchemaError
+	if errors.As(err, &fault) {
+		evidence["missing_columns"] = strconv.Itoa(len(fault.Missing))
+		evidence["wrong_columns"] = strconv.Itoa(len(fault.Wrong))
+	}
+	return append(problems, err.Error())
 }

@@ -73,8 +73,9 @@ func (c *coverage) mark(seen []uint8, f *coveredFeature, col arrow.Array) {
 	case *array.Float32:
 		value = func(i int) float64 { return float64(a.Value(i)) }
 	default:
+		none := col.DataType().ID() == arrow.NULL // whose rows Arrow calls valid
 		for row := range seen {
-			if col.IsNull(row) {
+			if none || col.IsNull(row) {
 				seen[row] |= isMissing
 			}
 		}

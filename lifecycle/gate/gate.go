@@ -6,6 +6,11 @@
 // A gate passes, fails, or is inconclusive: there was not enough to judge. All must pass for a version to become
 // Validated; one failure makes it Rejected; otherwise it stays what it was, and the report says what is missing.
 //
+// The artifact gate also binds the model to its configured feature table, by names and types, as a batch would. A failure
+// is final, so it is kept for what is wrong with the version itself: a table that is absent, or lacks columns, or has
+// them in types that the model cannot read makes the gate inconclusive, and the version can be validated again once the
+// table is repaired.
+//
 // # Evidence
 //
 // A report is stored as canonical JSON: encoding/json without HTML escapes and without spaces, fields in the order of
@@ -31,6 +36,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"github.com/treeline-ml/treeline/lifecycle/stage"
@@ -87,9 +93,17 @@ type Request struct {
 	Actor, AuthMethod, RequestID string
 }
 
-// Columns tells which columns a model's configured feature table has; configured is false when the model has none.
+// Columns tells what a model's configured feature table looks like; configured is false when the model has none.
 type Columns interface {
-	FeatureColumns(ctx context.Context, model string) (columns []string, configured bool, err error)
+	FeatureColumns(ctx context.Context, model string) (table FeatureTable, configured bool, err error)
+}
+
+// FeatureTable is the table that a model's batches read.
+type FeatureTable struct {
+	Name    string
+	Schema  *arrow.Schema // of the whole table
+	Keys    []string      // columns that it must have besides the features
+	Allowed []string      // columns that are no features: label, date and those that the configuration excludes
 }
 
 // Deps are what a Service needs.

@@ -404,24 +404,84 @@ func TestMissingArtifactIsAnError(t *testing.T) {
 	}
 }
 
-type columns func() ([]string, bool, error)
+type columns func() (gate.FeatureTable, bool, error)
 
-func (c columns) FeatureColumns(context.Context, string) ([]string, bool, error) { return c() }
+func (c columns) FeatureColumns(context.Context, string) (gate.FeatureTable, bool, error) { return c() }
+
+// churnTable is the feature table of the churn models; change returns another type for a column, or nil to leave it out.
+func churnTable(change func(name string) arrow.DataType) columns {
+	float, integer, text := arrow.PrimitiveTypes.Float64, arrow.PrimitiveTypes.Int32, arrow.BinaryTypes.String
+	all := []arrow.Field{
+		{Name: "account_id", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "compute_date", Type: arrow.FixedWidthTypes.Date32},
+		{Name: "churn", Type: text},
+		{Name: "comment", Type: text},
+		{Name: "tenure_months", Type: integer},
+		{Name: "monthly_charges", Type: float},
+		{Name: "total_charges", Type: float},
+		{Name: "support_calls_90d", Type: integer},
+		{Name: "days_since_login", Type: float},
+		{Name: "usage_gb_30d", Type: float},
+		{Name: "paperless_billing", Type: arrow.FixedWidthTypes.Boolean},
+		{Name: "seats", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "contract", Type: text},
+		{Name: "payment method", Type: text},
+		{Name: "internet_service", Type: text},
+	}
+	var fields []arrow.Field
+	for _, f := range all {
+		typ := f.Type
+		if change != nil {
+			if typ = change(f.Name); typ == arrow.Null {
+				typ = f.Type
+			}
+		}
+		if typ != nil {
+			fields = append(fields, arrow.Field{Name: f.Name, Type: typ, Nullable: true})
+		}
+	}
+	return func() (gate.FeatureTable, bool, error) {
+		return gate.FeatureTable{
+			Name: "uat.features.churn", Schema: arrow.NewSchema(fields, nil), Keys: []string{"account_id"},
+			Allowed: []string{"churn", "compute_date", ""},
+		}, true, nil
+	}
+}
 
 func TestFeatureTable(t *testing.T) {
-	all := []string{
-		"account_id", "tenure_months", "monthly_charges", "total_charges", "support_calls_90d", "days_since_login",
-		"usage_gb_30d", "paperless_billing", "seats", "contract", "payment method", "internet_service",
+	changed := func(types map[string]arrow.DataType) columns {
+		return churnTable(func(name string) arrow.DataType {
+			if typ, ok := types[name]; ok {
+				return typ
+			}
+			return arrow.Null
+		})
 	}
 	for name, c := range map[string]struct {
 		columns columns
 		want    gate.Outcome
-		text    string
+		texts   []string
 	}{
-		"complete":       {func() ([]string, bool, error) { return all, true, nil }, gate.Pass, "12 columns"},
-		"not configured": {func() ([]string, bool, error) { return nil, false, nil }, gate.Pass, "match"},
-		"two missing":    {func() ([]string, bool, error) { return all[3:], true, nil }, gate.Fail, `2 of the model's 11 features: "tenure_months", "monthly_charges"`},
-		"unreachable":    {func() ([]string, bool, error) { return nil, true, errors.New("no table churn") }, gate.Inconclusive, "no table churn"},
+		"complete":       {churnTable(nil), gate.Pass, []string{"15 columns"}},
+		"not configured": {func() (gate.FeatureTable, bool, error) { return gate.FeatureTable{}, false, nil }, gate.Pass, []string{"match"}},
+		"two missing": {
+			changed(map[string]arrow.DataType{"tenure_months": nil, "monthly_charges": nil}), gate.Inconclusive,
+			[]string{"uat.features.churn", `missing "tenure_months" (want a number), "monthly_charges" (want a number)`},
+		},
+		"wrong types": {
+			changed(map[string]arrow.DataType{
+				"tenure_months": arrow.BinaryTypes.String, "usage_gb_30d": arrow.FixedWidthTypes.Timestamp_us, "contract": arrow.PrimitiveTypes.Int32,
+			}), gate.Inconclusive,
+			[]string{`"tenure_months" is utf8, want a number`, `"usage_gb_30d" is timestamp[us, tz=UTC], want a number`, `"contract" is int32`},
+		},
+		"missing and wrong": {
+			changed(map[string]arrow.DataType{"account_id": nil, "seats": nil, "tenure_months": arrow.BinaryTypes.String}), gate.Inconclusive,
+			[]string{`lacks key columns "account_id"`, `missing "seats"`, `"tenure_months" is utf8`},
+		},
+		"no date and label": {changed(map[string]arrow.DataType{"churn": nil, "compute_date": nil}), gate.Pass, []string{"13 columns"}},
+		"unreachable": {func() (gate.FeatureTable, bool, error) {
+			return gate.FeatureTable{}, true, errors.New("no table churn")
+		}, gate.Inconclusive, []string{"no table churn"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t)
@@ -432,8 +492,28 @@ func TestFeatureTable(t *testing.T) {
 				t.Errorf("a rollback would hang on the feature table: %v", err)
 			}
 			r, err := svc.Validate(t.Context(), gate.Request{Model: "m"})
-			if err != nil || r.Outcome != c.want || !strings.Contains(r.Gates[0].Summary, c.text) {
-				t.Errorf("report is %+v (%v), want %s with %q", r, err, c.want, c.text)
+			if err != nil || r.Outcome != c.want || len(r.Gates) != 2 || r.Gates[1].Outcome != gate.Pass {
+				t.Fatalf("report is %+v (%v), want %s", r, err, c.want)
+			}
+			g := r.Gates[0]
+			for _, text := range c.texts {
+				if !strings.Contains(g.Summary, text) {
+					t.Errorf("summary %q does not say %q", g.Summary, text)
+				}
+			}
+			if c.want == gate.Pass {
+				if r.Version.Stage != stage.Validated || g.Hint != "" {
+					t.Errorf("report is %+v", r)
+				}
+				return
+			}
+			if r.Version.Stage != stage.Trained || !strings.Contains(g.Hint, "validate again") {
+				t.Errorf("version is %s, hint %q", r.Version.Stage, g.Hint)
+			}
+			// The same version passes once the table is repaired.
+			f.deps.Columns = churnTable(nil)
+			if r, err = gate.New(f.deps).Validate(t.Context(), gate.Request{Model: "m", Version: 1}); err != nil || r.Version.Stage != stage.Validated {
+				t.Errorf("with a repaired table: %+v (%v)", r, err)
 			}
 		})
 	}

@@ -170,8 +170,20 @@ WHERE id = ? AND state = 'running' AND attempt = ?`,
 }
 
 // MarkRunningInterrupted ends the batches that a stopped daemon left running.
-func (t *tx) MarkRunningInterrupted(when time.Time) (int64, error) {
-	return t.exec(`
-UPDATE batch SET state = 'interrupted', finished_at = ?, error = 'the daemon stopped while the batch ran; run it again'
+func (t *tx) MarkRunningInterrupted(when time.Time) ([]string, error) {
+	var ids []string
+	err := t.each(func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT id FROM batch WHERE state = 'running' ORDER BY started_at, id`)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	_, err = t.exec(`
+UPDATE batch SET state = 'interrupted', rows = 0, rows_refused = 0, finished_at = ?,
+       error = 'the daemon stopped while the batch ran; run it again'
 WHERE state = 'running'`, at(when))
+	return ids, err
 }

@@ -221,14 +221,18 @@ func testInterrupted(t *testing.T, open Open) {
 	s = open(t, dir)
 	defer s.Close() //nolint:errcheck // Close is tested elsewhere
 	l = store.NewLedger(s)
-	n, err := l.MarkRunningInterrupted(t.Context(), t0.Add(time.Hour))
-	same(t, n, int64(2))
+	ids, err := l.MarkRunningInterrupted(t.Context(), t0.Add(time.Hour))
+	same(t, ids, []string{"a", "b"})
 	a, err2 := l.GetBatch(t.Context(), "a")
 	same(t, a.State, store.BatchInterrupted)
 	same(t, a.FinishedAt, t0.Add(time.Hour))
+	same(t, a.Rows, int64(0)) // newBatch has 10
 	c, err3 := l.GetBatch(t.Context(), "c")
 	same(t, c.State, store.BatchSucceeded)
-	if err := errors.Join(err, err2, err3); err != nil {
+	same(t, c.Rows, int64(1234))
+	none, err4 := l.MarkRunningInterrupted(t.Context(), t0.Add(2*time.Hour))
+	same(t, len(none), 0)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
 	again, err := l.BeginBatch(t.Context(), newBatch("a"))

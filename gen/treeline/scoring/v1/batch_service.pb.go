@@ -932,8 +932,9 @@ type BatchEvent struct {
 	RowsRead     int64                  `protobuf:"varint,3,opt,name=rows_read,json=rowsRead,proto3" json:"rows_read,omitempty"`
 	RowsScored   int64                  `protobuf:"varint,4,opt,name=rows_scored,json=rowsScored,proto3" json:"rows_scored,omitempty"`
 	RowsWritten  int64                  `protobuf:"varint,5,opt,name=rows_written,json=rowsWritten,proto3" json:"rows_written,omitempty"`
-	RowsTotal    int64                  `protobuf:"varint,6,opt,name=rows_total,json=rowsTotal,proto3" json:"rows_total,omitempty"`
-	At           *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	// Rows to be scored; 0 until the input is pinned. Of a batch that ended before it was watched: the rows of batch.
+	RowsTotal int64                  `protobuf:"varint,6,opt,name=rows_total,json=rowsTotal,proto3" json:"rows_total,omitempty"`
+	At        *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
 	// Set on the last event.
 	Batch         *Batch `protobuf:"bytes,8,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1038,11 +1039,12 @@ type Batch struct {
 	InputDate    string                 `protobuf:"bytes,7,opt,name=input_date,json=inputDate,proto3" json:"input_date,omitempty"`
 	OutputTable  string                 `protobuf:"bytes,8,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
 	ConfigDigest string                 `protobuf:"bytes,9,opt,name=config_digest,json=configDigest,proto3" json:"config_digest,omitempty"`
-	Rows         int64                  `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
-	StartedAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	FinishedAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	ScoredAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=scored_at,json=scoredAt,proto3" json:"scored_at,omitempty"`
-	Timings      []*StepTiming          `protobuf:"bytes,14,rep,name=timings,proto3" json:"timings,omitempty"`
+	// Rows that this attempt committed: 0 unless it succeeded.
+	Rows       int64                  `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
+	StartedAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	ScoredAt   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=scored_at,json=scoredAt,proto3" json:"scored_at,omitempty"`
+	Timings    []*StepTiming          `protobuf:"bytes,14,rep,name=timings,proto3" json:"timings,omitempty"`
 	// 100 equal bins over [0,1] for probabilities, over [score_min, score_max] otherwise.
 	ScoreHistogram []int64 `protobuf:"varint,15,rep,packed,name=score_histogram,json=scoreHistogram,proto3" json:"score_histogram,omitempty"`
 	ScoreMin       float64 `protobuf:"fixed64,16,opt,name=score_min,json=scoreMin,proto3" json:"score_min,omitempty"`
