@@ -77,6 +77,7 @@ func NewBinding(m *forest.Model, p *engine.Program, s *arrow.Schema, o BindOptio
 			b.readers[i].vocab = newVocabulary(f)
 		}
 		if hint := b.readers[i].unreadable(f); hint != "" {
+			hint = whyText(s.Field(col), hint)
 			fault.Wrong = append(fault.Wrong, WrongColumn{Name: s.Field(col).Name, Type: s.Field(col).Type.String(), Want: want(f), Hint: hint})
 		}
 	}

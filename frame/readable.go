@@ -69,6 +69,15 @@ func (r *reader) unreadable(f *forest.Feature) string {
 	return ""
 }
 
+// whyText prefers, for a column of texts, the reason that the reader of its file left in the field's metadata (see
+// warehouse/file).
+func whyText(f arrow.Field, hint string) string {
+	if i := f.Metadata.FindKey("treeline.why_text"); i >= 0 && f.Type.ID() == arrow.STRING {
+		return f.Metadata.Values()[i]
+	}
+	return hint
+}
+
 // never returns the way out for types that feed no feature at all.
 func never(t arrow.DataType) string {
 	switch t.ID() {

@@ -78,6 +78,16 @@ func TestSchemaErrorTypes(t *testing.T) {
 	}
 }
 
+// The reader of a CSV file says why a column of numbers is text.
+func TestWhyAColumnIsText(t *testing.T) {
+	why := arrow.NewMetadata([]string{"treeline.why_text"}, []string{"line 3 is odd"})
+	s := arrow.NewSchema([]arrow.Field{{Name: "c", Type: arrow.BinaryTypes.String, Metadata: why}}, nil)
+	e := schemaError(t, ladder(numeric("c")...), s, BindOptions{})
+	if len(e.Wrong) != 1 || e.Wrong[0].Hint != "line 3 is odd" {
+		t.Errorf("%+v, want the reason of the metadata", e.Wrong)
+	}
+}
+
 func TestNamesWithSpaces(t *testing.T) {
 	mem := checked(t)
 	m := ladder(numeric("a_b", "c")...)

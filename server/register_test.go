@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/lifecycle/version"
+	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/registry/local"
 )
 
@@ -191,6 +195,56 @@ func TestRegisterCancelledLeavesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	stopNow(t, f) // every handler has returned
+	if after := files(t, dir); len(after) != before {
+		t.Errorf("left behind: %v", after)
+	}
+}
+
+// fullUploads is a registry on a full disk: as in registry/local, the error of a write sticks to the upload.
+type fullUploads struct{ Uploads }
+
+func (u fullUploads) NewUpload(ctx context.Context) (registry.Upload, error) {
+	up, err := u.Uploads.NewUpload(ctx)
+	return fullUpload{up}, err
+}
+
+type fullUpload struct{ registry.Upload }
+
+func (u fullUpload) Create(name string) (io.WriteCloser, error) {
+	w, err := u.Upload.Create(name)
+	return &fullFile{WriteCloser: w}, err
+}
+
+type fullFile struct {
+	io.WriteCloser
+
+	failed error
+}
+
+func (f *fullFile) Write([]byte) (int, error) {
+	f.failed = &fs.PathError{Op: "write", Path: "m", Err: syscall.ENOSPC}
+	return 0, f.failed
+}
+
+func (f *fullFile) Close() error { return errors.Join(f.WriteCloser.Close(), f.failed) }
+
+func TestRegisterOnAFullDiskSaysSoOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "registry")
+	reg, err := local.Open(dir, local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := serveTest(t, Deps{Registry: fullUploads{reg}}, Options{})
+	before := len(files(t, dir))
+	model := filepath.Join(t.TempDir(), "model.txt")
+	if err := os.WriteFile(model, []byte("tree"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.client.RegisterPath(t.Context(), "churn", model, "", client.RegisterMeta{}, nil)
+	d := client.Describe(err)
+	if d.Reason != lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL || strings.Count(d.Message, "no space left on device") != 1 {
+		t.Errorf("%v %q, want the full disk once", d.Reason, d.Message)
+	}
 	if after := files(t, dir); len(after) != before {
 		t.Errorf("left behind: %v", after)
 	}

@@ -39,7 +39,7 @@ func (s *registryService) Register(stream lifecyclev1.RegistryService_RegisterSe
 	in.upload = upload
 	artifact, err := in.receive(ctx, stream)
 	if err != nil {
-		return errors.Join(err, in.closeFile(), upload.Abort())
+		return errors.Join(err, upload.Abort()) // Abort closes the file; Close would repeat the error of a write
 	}
 	v, already, err := s.versions.Register(ctx, version.RegisterRequest{
 		Model: start.GetModelName(), Artifact: artifact, ModelFile: in.model, GoldenFile: in.golden,

@@ -131,6 +131,7 @@ func table() []rule {
 		{"scoring.ErrInterrupted", scoring.ErrInterrupted, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED, 0, "run it again"},
 		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
 		{"scoring.ErrInconsistent", scoring.ErrInconsistent, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
+		{"arrowguard.ErrUnsupported", arrowguard.ErrUnsupported, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
 		{"arrowguard.ErrInvalid", arrowguard.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
 		{"arrowguard.ErrPanic", arrowguard.ErrPanic, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"arrowguard.ErrLimit", arrowguard.ErrLimit, codes.ResourceExhausted, lifecyclev1.ErrorReason_ERROR_REASON_LIMIT_EXCEEDED, 0, "send smaller record batches"},

@@ -2,9 +2,12 @@ package duckdb
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/treeline-ml/treeline/warehouse"
 )
@@ -64,5 +67,45 @@ func TestQuietFileChangedInPlace(t *testing.T) {
 	}
 	if _, err := w.Read(t.Context(), warehouse.Query{Ref: ref}); !errors.Is(err, warehouse.ErrSnapshotGone) {
 		t.Errorf("read gives %v, want %v", err, warehouse.ErrSnapshotGone)
+	}
+}
+
+// A Parquet column of None alone has the type null: it is read, and as a key it has no values.
+func TestFileColumnsOfTypeNull(t *testing.T) {
+	w := openTest(t, t.TempDir())
+	path := filepath.Join("..", "file", "testdata", "nulls.parquet")
+	in := warehouse.Input{Files: path, Columns: []string{"id", "none"}, Keys: []string{"id"}}
+	ref, err := w.Snapshot(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.Read(t.Context(), warehouse.Query{Ref: ref})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := int64(0)
+	for {
+		rec, err := s.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := rec.Column(1); c.DataType().ID() != arrow.NULL || c.Len() != int(rec.NumRows()) {
+			t.Errorf("column %s of %d rows, want null of %d", c.DataType(), c.Len(), rec.NumRows())
+		}
+		rows += rec.NumRows()
+		rec.Release()
+	}
+	if rows != 40 {
+		t.Errorf("%d rows, want 40", rows)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	in.Keys = []string{"none"}
+	if _, err := w.Snapshot(t.Context(), in); !errors.Is(err, warehouse.ErrDuplicateKey) && !errors.Is(err, warehouse.ErrNullKey) {
+		t.Errorf("key of nulls: %v", err)
 	}
 }

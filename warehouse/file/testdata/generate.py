@@ -137,7 +137,7 @@ def main():
     }
     for v in ("1.0", "2.0"):
         parquet("delta%s.parquet" % v[0], table(400).select(list(encodings)), use_dictionary=False, column_encoding=encodings, data_page_version=v, data_page_size=700, write_batch_size=50)
-    frame = pa.table({"x": pa.array([1.5, None] * 20), "none": pa.nulls(40)})
+    frame = pa.table({"id": range(40), "x": pa.array([1.5, None] * 20), "none": pa.nulls(40)})
     parquet("nulls.parquet", frame, row_group_size=30)
     parquet("nullsv2.parquet", frame, data_page_version="2.0", compression="none", use_dictionary=False)
     nested = pa.table({
