@@ -151,6 +151,8 @@ func TestDescribeOtherErrors(t *testing.T) {
 		{"local", os.ErrNotExist, codes.Unknown, ""},
 		{"other service", status.Error(codes.Unimplemented, "unknown service"), codes.Unimplemented, "--admin-addr"},
 		{"web server", status.Error(codes.Unavailable, "connection error: error reading server preface: EOF"), codes.Unavailable, "something else"},
+		{"died", status.Error(codes.Unavailable, "error reading from server: EOF"), codes.Unavailable, "start it again"},
+		{"died early", status.Error(codes.Unavailable, "connection error: read: connection reset by peer"), codes.Unavailable, "start it again"},
 	} {
 		d := Describe(c.err)
 		if d.Code != c.code || !strings.Contains(d.Hint, c.hint) || (c.hint == "") != (d.Hint == "") {
@@ -159,10 +161,28 @@ func TestDescribeOtherErrors(t *testing.T) {
 	}
 }
 
+func TestDescribeSpeaksToPeople(t *testing.T) {
+	for in, want := range map[string]string{
+		"a: store: model not found; register it, or name one that ListModels shows": "a: store: model not found",
+		"a version 9: store: version not found; name one that ListVersions shows":   "a version 9: store: version not found",
+		"b: scoring: batch not found; name one that ListBatches shows":              "b: scoring: batch not found",
+		"b: something else; try again":                                              "b: something else; try again",
+	} {
+		if got := Describe(status.Error(codes.NotFound, in)).Message; got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	if got := Describe(status.Error(codes.Unavailable, "error reading from server: EOF")).Message; got != wentAway {
+		t.Errorf("a daemon that died: %q", got)
+	}
+}
+
 func TestEveryReasonWithAWayOutHasAHint(t *testing.T) {
 	for _, r := range []lifecyclev1.ErrorReason{
 		lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION,
 		lifecyclev1.ErrorReason_ERROR_REASON_WRONG_STAGE, lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL,
+		lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED,
+		lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED,
 		lifecyclev1.ErrorReason_ERROR_REASON_GENERATION_MISMATCH, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING,
 	} {
 		s, err := status.New(codes.FailedPrecondition, "x").WithDetails(&errdetails.ErrorInfo{Domain: "treeline", Reason: r.String()})

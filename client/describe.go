@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func Describe(err error) Description {
 	} else if s.Code() == codes.Unknown {
 		return Description{Code: codes.Unknown, Message: err.Error(), Hint: localHint(err)}
 	}
-	d := Description{Code: s.Code(), Message: s.Message()}
+	d := Description{Code: s.Code(), Message: plain(s.Code(), s.Message())}
 	for _, detail := range s.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
@@ -77,6 +78,24 @@ func Describe(err error) Description {
 	}
 	d.Hint = hint(d)
 	return d
+}
+
+// pointers are the ends of messages that name a method to call next. The hint names the command instead.
+var pointers = regexp.MustCompile(`; (register it, or )?name one that List\w+ shows$`)
+
+// wentAway is what is said when the connection ends in the middle of a call.
+const wentAway = "the daemon went away during the call"
+
+// plain puts what the transport or the daemon says to programs into words for people.
+func plain(code codes.Code, message string) string {
+	if code == codes.Unavailable {
+		for _, s := range []string{"error reading from server", "connection reset by peer", "transport is closing", "broken pipe"} {
+			if strings.Contains(message, s) {
+				return wentAway
+			}
+		}
+	}
+	return pointers.ReplaceAllString(message, "")
 }
 
 func localHint(err error) string {
@@ -115,6 +134,8 @@ func hint(d Description) string {
 
 func unavailableHint(message string) string {
 	switch {
+	case message == wentAway:
+		return "start it again and run the same command; its log says why it ended"
 	case strings.Contains(message, "connection refused"):
 		return "is the daemon running? start it with: scorer --config FILE"
 	case strings.Contains(message, "error reading server preface"), strings.Contains(message, "tls:"):
@@ -126,17 +147,23 @@ func unavailableHint(message string) string {
 func reasonHint(reason lifecyclev1.ErrorReason) string {
 	switch reason {
 	case lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND:
-		return "list the models with: ctl model list"
+		return "register it with ctl model register, or list the models with: ctl model list"
 	case lifecyclev1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND:
 		return "list the versions with: ctl model versions NAME"
 	case lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION:
-		return "make one with: ctl validate NAME, then ctl promote NAME --reason R; or name a version with --version"
+		return "make one with: ctl validate NAME, then ctl promote NAME --reason R; or score with another version: ctl score NAME --version V"
 	case lifecyclev1.ErrorReason_ERROR_REASON_WRONG_STAGE:
 		return "see the stages with: ctl model versions NAME"
 	case lifecyclev1.ErrorReason_ERROR_REASON_GENERATION_MISMATCH:
 		return "someone else changed the champion first: look at ctl model list, then decide again"
 	case lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_FOUND:
 		return "list the batches with: ctl batch list"
+	case lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED:
+		return "nothing was committed; run the same command again to score it after all"
+	case lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED:
+		return "start the daemon again and run the same command: it completes the same batch"
+	case lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY:
+		return "fill the table, or name a day that it has rows of with --date, or other rows with --input or --upload"
 	case lifecyclev1.ErrorReason_ERROR_REASON_DRAINING:
 		return "the daemon is shutting down; try again when it is back"
 	case lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL:

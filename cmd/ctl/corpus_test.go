@@ -40,11 +40,14 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
+// terminal is how many columns the tests' terminal has.
+const terminal = 100
+
 // ctl runs one command line in this process.
 func ctl(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Width: console.DefaultWidth}
+	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Width: terminal}
 	code = command.Execute(t.Context(), c, args)
 	return code, out.String(), errs.String()
 }
@@ -106,7 +109,7 @@ func checkInspection(t *testing.T, c testmodels.Case, model string) string {
 	// The table is for people: it fits a terminal, save for the digest.
 	_, table, _ := ctl(t, "model", "inspect", model)
 	for line := range strings.Lines(table) {
-		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > console.DefaultWidth {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > terminal {
 			t.Errorf("inspect prints a line of %d columns: %s", n, line)
 		}
 	}

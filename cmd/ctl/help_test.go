@@ -48,7 +48,7 @@ func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
 
 func checkHelp(t *testing.T, golden string, path []string) {
 	var out, errs bytes.Buffer
-	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Width: console.DefaultWidth}
+	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }}
 	if code := command.Execute(t.Context(), c, append(path, "--help")); code != 0 {
 		t.Fatalf("exit code %d, want 0", code)
 	}

@@ -19,7 +19,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Width: console.DefaultWidth}
+	c := &console.Console{Out: &out, Err: &errs, Getenv: func(string) string { return "" }}
 	code := command.Execute(ctx, c, []string{
 		"model", "score", "--model", example, "--input", filepath.Join(example, "golden.parquet"),
 		"--output", filepath.Join(dir, "o.parquet"), "--ignore-extra",

@@ -314,7 +314,11 @@ func (p *plan) change(now time.Time) Change {
 		} else {
 			say("version %d is archived and can be validated and promoted again", c.FromVersion)
 		}
-		say("%d batches that version %d scored are affected; run them again to replace their rows", len(p.affected), c.FromVersion)
+		if n := len(p.affected); n == 1 {
+			say("1 batch that version %d scored is affected; run it again to replace its rows", c.FromVersion)
+		} else {
+			say("%d batches that version %d scored are affected; run them again to replace their rows", n, c.FromVersion)
+		}
 	}
 	say("the generation of %s goes from %d to %d", name, p.model.Generation, c.Generation)
 	if p.old == nil {

@@ -153,7 +153,7 @@ func hint(err error) string {
 	case errors.Is(err, ErrNotSupported):
 		return "score this model with its own library, or train it without that feature"
 	case errors.Is(err, ErrLimit):
-		return "if the file is what it should be and you trust it, raise that field of loader.Limits"
+		return "the file asks for more than Treeline reads; the limits are in docs/format/models.md"
 	case errors.Is(err, ErrMalformed):
 		return "the file is damaged, cut off or edited: copy it again or save it again with the library"
 	}

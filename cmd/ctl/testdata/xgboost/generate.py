@@ -1,6 +1,7 @@
-"""What a caller passes to XGBoost at prediction and the model file does not hold: missing, base_margin, iteration_range.
+"""What a caller passes to XGBoost at prediction and the model file does not hold: missing, base_margin, iteration_range;
+and the early stopping that scikit-learn's wrapper heeds and Booster.predict does not.
 
-Writes binary.json, multi.json and rows of both with the library's own results for each setting. Run it in the venv of the
+Writes binary.json, multi.json, early.json and rows of both with the library's own results for each setting. Run it in the venv of the
 Python tests: python cmd/ctl/testdata/xgboost/generate.py
 """
 
@@ -53,3 +54,15 @@ write("not_missing", binary, {}, both(binary, data(missing=np.nan)))
 write("margin", binary, {"offset": margin}, both(binary, data(base=margin)))
 write("rounds", binary, {}, both(binary, data(), iteration_range=(0, 3)))
 write("margins", multi, {f"offset_{k}": margins[:, k] for k in range(classes)}, both(multi, data(base=margins)))
+
+noisy = np.where(rng.random(rows) < 0.35, 1 - label, label)
+wrapper = xgb.XGBClassifier(**common, n_estimators=30, learning_rate=0.5, early_stopping_rounds=4, missing=-999.0)
+wrapper.fit(x[:200], label[:200], eval_set=[(x[200:], noisy[200:])], verbose=False)
+early = wrapper.get_booster()
+early.feature_names = names
+assert early.best_iteration + 1 < early.num_boosted_rounds(), "training did not stop early"
+print("early.json: best iteration", early.best_iteration, "of", early.num_boosted_rounds())
+early.save_model(here / "early.json")
+write("early_all", early, {}, both(early, data()))
+early.feature_names = None
+write("early_wrapper", early, {}, (wrapper.predict(x, output_margin=True), wrapper.predict_proba(x)[:, 1]))

@@ -30,6 +30,9 @@ func New(c *console.Console, access *daemon.Access) *cobra.Command {
 // pageSize is the most that the daemon returns at once.
 const pageSize = 1000
 
+// mostReason is how many characters of a reason the table shows on a terminal.
+const mostReason = 60
+
 func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 	limit := 100
 	format := render.Table
@@ -51,6 +54,11 @@ func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 				entries, err := list(ctx, cl, req, limit)
 				if err != nil {
 					return err
+				}
+				if len(entries) == 0 && len(args) == 1 {
+					if err := daemon.Known(ctx, cl, args[0]); err != nil {
+						return err
+					}
 				}
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(entries))
@@ -81,16 +89,28 @@ func list(ctx context.Context, cl *client.Client, req *lifecyclev1.ListEntriesRe
 }
 
 func writeList(c *console.Console, entries []*lifecyclev1.AuditEntry) error {
-	g := render.NewGrid(c.Width, ">SEQ", "!AT", "ACTOR", "ACTION", "MODEL", "!STAGE", "!HASH", "~REASON")
+	g := render.NewGrid(c.Width, ">SEQ", "AT (UTC)", "ACTOR", "ACTION", "MODEL", "STAGE", "HASH", "~REASON")
+	shortened := false
 	for _, e := range entries {
 		stage := e.GetToStage()
 		if e.GetFromStage() != "" {
 			stage = e.GetFromStage() + " -> " + stage
 		}
-		g.Row(e.GetSeq(), render.Time(e.GetAt()), e.GetActor(), e.GetAction(),
-			e.GetModelName()+" "+render.Version(e.GetVersion()), stage, render.Digest(e.GetHash()), e.GetReason())
+		reason := e.GetReason()
+		if c.OutTTY {
+			reason = render.Brief(reason, mostReason)
+			shortened = shortened || reason != e.GetReason()
+		}
+		g.Row(e.GetSeq(), render.Clock(e.GetAt()), e.GetActor(), e.GetAction(),
+			e.GetModelName()+" "+render.Version(e.GetVersion()), stage, render.Digest(e.GetHash()), reason)
 	}
-	return g.Write(c.Out)
+	if err := g.Write(c.Out); err != nil {
+		return err
+	}
+	if shortened {
+		fmt.Fprintln(c.Err, "reasons that end in … are shortened; -o json has them whole")
+	}
+	return nil
 }
 
 func newVerify(c *console.Console, access *daemon.Access) *cobra.Command {

@@ -53,6 +53,11 @@ func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if len(batches) == 0 && len(args) == 1 {
+					if err := daemon.Known(ctx, cl, args[0]); err != nil {
+						return err
+					}
+				}
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(batches))
 				}
@@ -82,10 +87,10 @@ func list(ctx context.Context, cl *client.Client, req *scoringv1.ListBatchesRequ
 }
 
 func writeList(c *console.Console, batches []*scoringv1.Batch) error {
-	g := render.NewGrid(c.Width, "!SCORE_BATCH_ID", "MODEL", "STATE", ">ROWS", "DATE", "STARTED")
+	g := render.NewGrid(c.Width, "SCORE_BATCH_ID", "MODEL", "STATE", ">ROWS", "DATE", "STARTED (UTC)")
 	for _, b := range batches {
 		model := b.GetLineage().GetModelName() + " " + render.Version(b.GetLineage().GetModelVersion())
-		g.Row(b.GetScoreBatchId(), model, render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()), render.Time(b.GetStartedAt()))
+		g.Row(b.GetScoreBatchId(), model, render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()), render.Clock(b.GetStartedAt()))
 	}
 	return g.Write(c.Out)
 }
@@ -165,8 +170,11 @@ func newCancel(c *console.Console, access *daemon.Access) *cobra.Command {
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Message(b))
 				}
-				_, err = fmt.Fprintf(c.Out, "batch %s: %s\n", b.GetScoreBatchId(), render.Enum(b.GetState()))
-				return err
+				if _, err = fmt.Fprintf(c.Out, "batch %s: %s\n", b.GetScoreBatchId(), render.Enum(b.GetState())); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.Err, "none of its rows are visible; to score it after all, run its ctl score again")
+				return nil
 			})
 		},
 	}

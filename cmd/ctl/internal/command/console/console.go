@@ -17,12 +17,12 @@ type Console struct {
 	Getenv   func(string) string
 	// OutTTY and ErrTTY say whether the streams are terminals: only those get colour and progress bars.
 	OutTTY, ErrTTY bool
-	// Width is the number of columns of the terminal, or DefaultWidth.
+	// Width is the number of columns of the terminal that Out is, or 0 when it is none: a pipe must get everything.
 	Width int
 }
 
-// DefaultWidth is the width that tables are fitted to when there is no terminal to ask.
-const DefaultWidth = 100
+// defaultWidth is the width of a terminal that does not tell.
+const defaultWidth = 80
 
 // Process returns the console of this process.
 func Process() *Console {
@@ -30,12 +30,12 @@ func Process() *Console {
 		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
 		OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY: term.IsTerminal(int(os.Stderr.Fd())),
-		Width:  DefaultWidth,
 	}
-	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
-		c.Width = w
-	} else if w, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && w > 0 {
-		c.Width = w
+	if c.OutTTY {
+		c.Width = defaultWidth
+		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
+			c.Width = w
+		}
 	}
 	return c
 }

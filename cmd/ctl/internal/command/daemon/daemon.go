@@ -67,6 +67,13 @@ func (a *Access) With(ctx context.Context, f func(context.Context, *client.Clien
 	return Describe(err)
 }
 
+// Known fails with the daemon's "not found" unless a model of this name is registered: an empty list of what it has does
+// not tell.
+func Known(ctx context.Context, cl *client.Client, model string) error {
+	_, err := cl.Registry.ListVersions(ctx, &lifecyclev1.ListVersionsRequest{ModelName: model})
+	return err
+}
+
 // Describe turns an error of a call into one with the daemon's own words and advice. Errors that have an exit code
 // already are left alone.
 func Describe(err error) error {

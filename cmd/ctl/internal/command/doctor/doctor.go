@@ -132,7 +132,7 @@ func (e *examination) write(c *console.Console, format render.Format) error {
 	if format != render.Table {
 		return render.Document(c.Out, format, e)
 	}
-	g := render.NewGrid(c.Width, "!CHECK", "!ADDRESS", "RESULT", ">TOOK", "~DETAIL")
+	g := render.NewGrid(c.Width, "CHECK", "ADDRESS", "RESULT", ">TOOK", "~DETAIL")
 	for _, ch := range e.Checks {
 		result := "ok"
 		if !ch.OK {

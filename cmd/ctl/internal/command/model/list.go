@@ -59,10 +59,10 @@ func newVersions(c *console.Console, access *daemon.Access) *cobra.Command {
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(answer.GetVersions()))
 				}
-				g := render.NewGrid(c.Width, ">VERSION", "STAGE", "!DIGEST", "LIBRARY", ">TREES", "RUN", "!REGISTERED", "BY")
+				g := render.NewGrid(c.Width, ">VERSION", "STAGE", "DIGEST", "LIBRARY", ">TREES", "RUN", "REGISTERED (UTC)", "BY")
 				for _, v := range answer.GetVersions() {
 					g.Row(render.Version(v.GetVersion()), render.Enum(v.GetStage()), render.Digest(v.GetModelDigest()),
-						v.GetLibrary(), v.GetTrees(), render.OrDash(v.GetRunId()), render.Time(v.GetRegisteredAt()), v.GetRegisteredBy())
+						v.GetLibrary(), v.GetTrees(), render.OrDash(v.GetRunId()), render.Clock(v.GetRegisteredAt()), v.GetRegisteredBy())
 				}
 				return g.Write(c.Out)
 			})
@@ -89,13 +89,13 @@ func newHistory(c *console.Console, access *daemon.Access) *cobra.Command {
 				if format != render.Table {
 					return render.Document(c.Out, format, render.Messages(answer.GetPeriods()))
 				}
-				g := render.NewGrid(c.Width, ">GEN", ">VERSION", "ACTION", "!SINCE", "!UNTIL", "BY", "~REASON")
+				g := render.NewGrid(c.Width, ">GEN", ">VERSION", "ACTION", "SINCE (UTC)", "UNTIL (UTC)", "BY", "~REASON")
 				for _, p := range answer.GetPeriods() {
 					until := "now"
 					if p.GetUntil() != nil {
-						until = render.Time(p.GetUntil())
+						until = render.Clock(p.GetUntil())
 					}
-					g.Row(p.GetGeneration(), render.Version(p.GetVersion()), p.GetAction(), render.Time(p.GetSince()), until,
+					g.Row(p.GetGeneration(), render.Version(p.GetVersion()), p.GetAction(), render.Clock(p.GetSince()), until,
 						p.GetActor(), p.GetReason())
 				}
 				return g.Write(c.Out)

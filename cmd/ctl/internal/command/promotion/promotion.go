@@ -32,7 +32,7 @@ on the version that they started with.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.ModelName, req.Actor = args[0], access.Actor()
 			req.ExpectedGeneration = ifChanged(cmd, generation)
-			if err := checkDecision(req.GetReason(), "version", req.GetVersion()); err != nil {
+			if err := checkReason(req.GetReason()); err != nil {
 				return err
 			}
 			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
@@ -48,7 +48,7 @@ on the version that they started with.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.Version, "version", 0, "`VERSION` to promote (default the newest validated one)")
+	f.Var((*daemon.Version)(&req.Version), "version", "`VERSION` to promote (default the newest validated one)")
 	decisionFlags(cmd, &req.Reason, &generation, &req.DryRun, &format)
 	return cmd
 }
@@ -69,12 +69,17 @@ batches that it scored are listed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.ModelName, req.Actor = args[0], access.Actor()
 			req.ExpectedGeneration = ifChanged(cmd, generation)
-			if err := checkDecision(req.GetReason(), "to", req.GetToVersion()); err != nil {
+			if err := checkReason(req.GetReason()); err != nil {
 				return err
 			}
 			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
 				answer, err := cl.Promotion.Rollback(ctx, req)
 				if err != nil {
+					err = daemon.Describe(err)
+					if client.Describe(err).Reason == lifecyclev1.ErrorReason_ERROR_REASON_NO_CHAMPION {
+						err = exit.Hinted(err, "see who was Champion with: ctl model history "+args[0]+
+							"; another version goes live with: ctl validate, then ctl promote")
+					}
 					return err
 				}
 				if format != render.Table {
@@ -88,7 +93,7 @@ batches that it scored are listed.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.ToVersion, "to", 0, "`VERSION` to go back to (default the Champion before the present one)")
+	f.Var((*daemon.Version)(&req.ToVersion), "to", "`VERSION` to go back to (default the Champion before the present one)")
 	f.BoolVar(&req.Keep, "keep", false, "keep the replaced version promotable: archived, not quarantined")
 	decisionFlags(cmd, &req.Reason, &generation, &req.DryRun, &format)
 	return cmd
@@ -105,12 +110,9 @@ func decisionFlags(cmd *cobra.Command, reason *string, generation *int64, dryRun
 	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that does not exist
 }
 
-func checkDecision(reason, flag string, version int64) error {
+func checkReason(reason string) error {
 	if strings.TrimSpace(reason) == "" {
 		return exit.Usage("say why in a few words", "--reason is empty")
-	}
-	if version < 0 {
-		return exit.Usage("see ctl model versions NAME", "--%s %d is not a version number", flag, version)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ Exit code 0: the version is validated. 3: a gate said no.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Int64Var(&req.Version, "version", 0, "`VERSION` to validate (default the newest trained one)")
+	f.Var((*daemon.Version)(&req.Version), "version", "`VERSION` to validate (default the newest trained one)")
 	f.VarP(&format, "output", "o", "output format")
 	return cmd
 }
@@ -62,7 +62,7 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport) error {
 	if _, err := fmt.Fprintf(c.Out, "%s version %d: %s\n", v.GetModelName(), v.GetVersion(), render.Enum(v.GetStage())); err != nil {
 		return err
 	}
-	g := render.NewGrid(c.Width, "!GATE", "!OUTCOME", "~SUMMARY")
+	g := render.NewGrid(c.Width, "GATE", "OUTCOME", "~SUMMARY")
 	for _, gate := range r.GetGates() {
 		g.Row(gate.GetGate(), render.Enum(gate.GetOutcome()), gate.GetSummary())
 	}

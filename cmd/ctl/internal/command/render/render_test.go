@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -24,43 +23,97 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestGridFitsWidth(t *testing.T) {
-	g := render.NewGrid(40, "NAME", ">N", "REASON")
-	g.Row("churn", 7, strings.Repeat("long words ", 10))
-	g.Row("a\x1b[31mred\nline", 12345, "short")
+// grid writes a table of one width.
+func grid(t *testing.T, width int, rows [][]any, header ...string) string {
+	t.Helper()
+	g := render.NewGrid(width, header...)
+	for _, row := range rows {
+		g.Row(row...)
+	}
 	var out bytes.Buffer
 	if err := g.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	want := "" +
-		"NAME                N  REASON\n" +
-		"churn               7  long words long …\n" +
-		"a�[31mred�line  12345  short\n"
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("table (-want +got):\n%s", diff)
+	return out.String()
+}
+
+func TestGridFitsWidth(t *testing.T) {
+	ids := [][]any{
+		{"0123456789ab", "succeeded", 1234567, "a\x1b[31mred\nline"},
+		{"-", "failed", 7, "two files match the digests that were registered"},
 	}
-	for line := range strings.Lines(out.String()) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 40 {
-			t.Errorf("line has %d columns, want at most 40: %q", n, line)
+	for _, c := range []struct {
+		name   string
+		width  int
+		rows   [][]any
+		header []string
+		want   string
+	}{
+		{
+			"no limit", 0, ids,
+			[]string{"ID", "STATE", ">ROWS", "~REASON"},
+			"ID            STATE         ROWS  REASON\n" +
+				"0123456789ab  succeeded  1234567  a�[31mred�line\n" +
+				"-             failed           7  two files match the digests that were registered\n",
+		},
+		{
+			"prose is broken into lines", 60, ids,
+			[]string{"ID", "STATE", ">ROWS", "~REASON"},
+			"ID            STATE         ROWS  REASON\n" +
+				"0123456789ab  succeeded  1234567  a�[31mred�line\n" +
+				"-             failed           7  two files match the\n" +
+				"                                  digests that were\n" +
+				"                                  registered\n",
+		},
+		{
+			"one block a record rather than narrow prose", 40, ids,
+			[]string{"ID", "STATE", ">ROWS", "~REASON"},
+			"ID            STATE         ROWS\n" +
+				"    REASON\n" +
+				"0123456789ab  succeeded  1234567\n" +
+				"    a�[31mred�line\n" +
+				"-             failed           7\n" +
+				"    two files match the digests that\n" +
+				"    were registered\n",
+		},
+		{
+			"a cell wider than the terminal stays whole", 10,
+			[][]any{{"0123456789ab", "x"}, {"y"}},
+			[]string{"ID", "STATE"},
+			"ID\n    STATE\n0123456789ab\n    x\ny\n",
+		},
+		{
+			"a long word in the last column stays whole, elsewhere it is broken", 60,
+			[][]any{{"see " + strings.Repeat("w", 30), "x", "of " + strings.Repeat("d", 30)}},
+			[]string{"~A", "B", "~C"},
+			"A                            B  C\n" +
+				"see                          x  of\n" +
+				"wwwwwwwwwwwwwwwwwwwwwwwwwww     dddddddddddddddddddddddddddddd\n" +
+				"www\n",
+		},
+		{
+			"facts have no header and stay in two columns", 40,
+			[][]any{{"digest", "one two three four five six seven eight"}},
+			[]string{"", "~"},
+			"digest  one two three four five six\n        seven eight\n",
+		},
+	} {
+		if diff := cmp.Diff(c.want, grid(t, c.width, c.rows, c.header...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
 }
 
-func TestGridWrapsAndKeepsWhole(t *testing.T) {
-	g := render.NewGrid(30, "!ID", "~SUMMARY")
-	g.Row("0123456789ab", "two files match their digests")
-	g.Row("-", "short")
-	var out bytes.Buffer
-	if err := g.Write(&out); err != nil {
-		t.Fatal(err)
-	}
-	want := "" +
-		"ID            SUMMARY\n" +
-		"0123456789ab  two files match\n" +
-		"              their digests\n" +
-		"-             short\n"
-	if diff := cmp.Diff(want, out.String()); diff != "" {
-		t.Errorf("table (-want +got):\n%s", diff)
+func TestBrief(t *testing.T) {
+	for in, want := range map[string]string{
+		"short":                            "short",
+		"One sentence.  And another one":   "One sentence.…",
+		"one line\nand another":            "one line and another",
+		"ratio 0.25 is more than the rest": "ratio 0.25 is more than…",
+	} {
+		if got := render.Brief(in, 24); got != want {
+			t.Errorf("Brief(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// Rows writes records of one schema as a table. Columns that do not fit beside each other go into further blocks below,
+// Rows writes records of one schema as a table. Columns that do not fit into width (0: no limit) go into further blocks below,
 // so that every column is there by its name. Digests are shortened.
 func Rows(w io.Writer, width int, schema *arrow.Schema, records []arrow.Record) error {
 	var columns []rowColumn
@@ -30,7 +30,7 @@ func Rows(w io.Writer, width int, schema *arrow.Schema, records []arrow.Record) 
 	}
 	for first := 0; first < len(columns); {
 		last, used := first, columns[first].width
-		for last+1 < len(columns) && used+gap+columns[last+1].width <= width {
+		for last+1 < len(columns) && (width == 0 || used+gap+columns[last+1].width <= width) {
 			last++
 			used += gap + columns[last].width
 		}

@@ -4,34 +4,26 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Grid is a table under construction. Columns are separated by two spaces and sized by their widest cell.
 type Grid struct {
 	header []string
 	right  []bool
-	whole  []bool
-	wrap   []bool
+	prose  []bool
 	rows   [][]string
 	width  int
 }
 
-// NewGrid starts a table that is fitted to a number of terminal columns. A header that begins with ">" is aligned right;
-// one that begins with "!" is never cut, for what people copy; one that begins with "~" is broken into lines instead.
+// NewGrid starts a table that is fitted to a number of terminal columns; 0 means that there is no limit. A header that
+// begins with ">" is aligned right; the cells below one that begins with "~" are prose, which may be broken into lines.
 func NewGrid(width int, header ...string) *Grid {
-	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), whole: make([]bool, len(header)), wrap: make([]bool, len(header)), width: width}
+	g := &Grid{header: slices.Clone(header), right: make([]bool, len(header)), prose: make([]bool, len(header)), width: width}
 	for i, h := range header {
-		if rest, ok := strings.CutPrefix(h, "!"); ok {
-			g.header[i], g.whole[i] = rest, true
-		}
 		if rest, ok := strings.CutPrefix(h, "~"); ok {
-			g.header[i], g.wrap[i] = rest, true
+			g.header[i], g.prose[i] = rest, true
 		}
 		if rest, ok := strings.CutPrefix(h, ">"); ok {
 			g.header[i], g.right[i] = rest, true
@@ -54,95 +46,157 @@ func (g *Grid) Row(cells ...any) {
 // Len is the number of rows so far.
 func (g *Grid) Len() int { return len(g.rows) }
 
-// Write prints the table. When it is too wide, its widest columns are made narrower: their cells are cut and end in "…",
-// or are broken into lines.
+// Write prints the table. Nothing is ever cut. When the table is too wide, prose is broken into lines first; if that is
+// not enough, each record becomes a block: its columns go on in indented lines below, as those of the header do.
 func (g *Grid) Write(w io.Writer) error {
-	widths := g.columnWidths()
+	titled := slices.ContainsFunc(g.header, func(h string) bool { return h != "" })
+	widths := g.natural()
+	parts := []span{{0, len(widths)}}
+	if g.width > 0 && !g.fit(widths, parts[0], g.width) && titled {
+		widths = g.natural()
+		parts = g.fold(widths)
+	}
 	var b strings.Builder
-	if slices.ContainsFunc(g.header, func(h string) bool { return h != "" }) {
-		g.line(&b, widths, g.header)
+	if titled {
+		g.record(&b, widths, parts, g.header)
 	}
 	for _, row := range g.rows {
-		for _, line := range g.lines(widths, row) {
-			g.line(&b, widths, line)
-		}
+		g.record(&b, widths, parts, row)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 const (
-	gap     = 2
-	minimum = 6 // columns are not cut below this
+	gap      = 2
+	indent   = 4  // of the second and further lines of a block
+	minProse = 24 // prose is not made narrower: it would be tall and hard to read
 )
 
-func (g *Grid) columnWidths() []int {
+// span is the columns [from, to) that stand on one line.
+type span struct{ from, to int }
+
+// natural are the widths that the cells ask for.
+func (g *Grid) natural() []int {
 	widths := make([]int, len(g.header))
-	total := gap * (len(widths) - 1)
 	for i := range widths {
 		widths[i] = utf8.RuneCountInString(g.header[i])
 		for _, row := range g.rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
-		total += widths[i]
-	}
-	for total > g.width && g.width > 0 {
-		widest := -1
-		for i := range widths {
-			if !g.whole[i] && (widest < 0 || widths[i] > widths[widest]) {
-				widest = i
-			}
-		}
-		if widest < 0 || widths[widest] <= minimum {
-			break
-		}
-		widths[widest]--
-		total--
 	}
 	return widths
 }
 
-// lines breaks the cells of columns that wrap.
-func (g *Grid) lines(widths []int, row []string) [][]string {
-	out := [][]string{slices.Clone(row)}
-	for i, cell := range row {
-		if !g.wrap[i] || utf8.RuneCountInString(cell) <= widths[i] {
+// fit makes the prose of one line narrower until the line has at most room columns. It reports whether it succeeded.
+func (g *Grid) fit(widths []int, part span, room int) bool {
+	total := gap * (part.to - part.from - 1)
+	for i := part.from; i < part.to; i++ {
+		total += widths[i]
+	}
+	for total > room {
+		widest := -1
+		for i := part.from; i < part.to; i++ {
+			if g.prose[i] && widths[i] > minProse && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return false
+		}
+		widths[widest]--
+		total--
+	}
+	return true
+}
+
+// fold distributes the columns over lines. A column that is wider than the terminal gets a line of its own.
+func (g *Grid) fold(widths []int) []span {
+	var parts []span
+	for from := 0; from < len(widths); {
+		room := g.width
+		if from > 0 {
+			room -= indent
+		}
+		to, used := from+1, g.least(widths, from)
+		for to < len(widths) && used+gap+g.least(widths, to) <= room {
+			used += gap + g.least(widths, to)
+			to++
+		}
+		parts = append(parts, span{from, to})
+		g.fit(widths, parts[len(parts)-1], room)
+		from = to
+	}
+	return parts
+}
+
+func (g *Grid) least(widths []int, i int) int {
+	if g.prose[i] {
+		return min(widths[i], minProse)
+	}
+	return widths[i]
+}
+
+// record prints one row on as many lines as it takes.
+func (g *Grid) record(b *strings.Builder, widths []int, parts []span, row []string) {
+	for p, part := range parts {
+		for _, line := range g.lines(widths, part, row) {
+			if p > 0 {
+				if strings.Join(line, "") == "" {
+					continue
+				}
+				b.WriteString(strings.Repeat(" ", indent))
+			}
+			g.line(b, widths, part, line)
+		}
+	}
+}
+
+// lines breaks the prose of one part of a row. Each line holds the cells of that part only.
+func (g *Grid) lines(widths []int, part span, row []string) [][]string {
+	out := [][]string{slices.Clone(row[part.from:part.to])}
+	for i := part.from; i < part.to; i++ {
+		if !g.prose[i] || utf8.RuneCountInString(row[i]) <= widths[i] {
 			continue
 		}
-		for n, piece := range broken(cell, widths[i]) {
+		// The last column may stick out: the terminal breaks a long path or digest, and it can still be copied in one go.
+		for n, piece := range broken(row[i], widths[i], i == part.to-1) {
 			if n == len(out) {
-				out = append(out, make([]string, len(row)))
+				out = append(out, make([]string, part.to-part.from))
 			}
-			out[n][i] = piece
+			out[n][i-part.from] = piece
 		}
 	}
 	return out
 }
 
-// broken breaks a text at spaces into pieces of at most n characters. A longer word stays whole and is cut later.
-func broken(s string, n int) []string {
+// broken breaks a text at spaces into pieces of at most n characters. A longer word stays whole, or is broken too.
+func broken(s string, n int, whole bool) []string {
 	var out []string
 	piece := ""
 	for word := range strings.FieldsSeq(s) {
-		switch {
-		case piece == "":
-			piece = word
-		case utf8.RuneCountInString(piece)+1+utf8.RuneCountInString(word) <= n:
+		if piece != "" && utf8.RuneCountInString(piece)+1+utf8.RuneCountInString(word) <= n {
 			piece += " " + word
-		default:
-			out = append(out, piece)
-			piece = word
+			continue
 		}
+		if piece != "" {
+			out = append(out, piece)
+		}
+		for rest := []rune(word); !whole && len(rest) > n; rest = []rune(word) {
+			out = append(out, string(rest[:n]))
+			word = string(rest[n:])
+		}
+		piece = word
 	}
 	return append(out, piece)
 }
 
-func (g *Grid) line(b *strings.Builder, widths []int, cells []string) {
+func (g *Grid) line(b *strings.Builder, widths []int, part span, cells []string) {
 	var line strings.Builder
-	for i, cell := range cells {
-		cell = Cut(cell, widths[i])
-		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-		if i > 0 {
+	for n, cell := range cells {
+		i := part.from + n
+		pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell)))
+		if n > 0 {
 			line.WriteString(strings.Repeat(" ", gap))
 		}
 		if g.right[i] {
@@ -153,92 +207,4 @@ func (g *Grid) line(b *strings.Builder, widths []int, cells []string) {
 	}
 	b.WriteString(strings.TrimRight(line.String(), " "))
 	b.WriteByte('\n')
-}
-
-// Cut shortens s to at most n characters, the last one of which is then "…".
-func Cut(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	if n < 1 {
-		return ""
-	}
-	return string([]rune(s)[:n-1]) + "…"
-}
-
-// printable replaces control characters: names come from files and must not steer the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
-			return '�'
-		}
-		return r
-	}, s)
-}
-
-// Digest shortens "sha256:<hex>" to its first 12 digits for a table. JSON has the whole one.
-func Digest(s string) string {
-	if i := strings.IndexByte(s, ':'); i >= 0 {
-		s = s[i+1:]
-	}
-	return s[:min(len(s), 12)]
-}
-
-// Time formats a timestamp in UTC to the second, or "-" when there is none.
-func Time(t *timestamppb.Timestamp) string {
-	if t == nil {
-		return "-"
-	}
-	return t.AsTime().UTC().Format("2006-01-02 15:04:05Z")
-}
-
-// Version formats a model version: "v3", or "-" for none.
-func Version(v int64) string {
-	if v == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("v%d", v)
-}
-
-// OrDash replaces an empty string by "-".
-func OrDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// Count formats an integer with thousands separators.
-func Count(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	neg := strings.HasPrefix(s, "-")
-	s = strings.TrimPrefix(s, "-")
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	if neg {
-		return "-" + s
-	}
-	return s
-}
-
-// Duration formats a wall time with three significant digits at most.
-func Duration(d time.Duration) string {
-	switch {
-	case d >= time.Minute:
-		return d.Round(time.Second).String()
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
-}
-
-// Plural is "1 row", "2 rows".
-func Plural(n int64, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return Count(n) + " " + one + "s"
 }

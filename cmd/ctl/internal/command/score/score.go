@@ -48,7 +48,7 @@ Interrupting the command leaves the batch running: see ctl batch watch and ctl b
 	f.StringVar(&r.date, "date", "", "score the day `YYYY-MM-DD` of the features table (default the whole table)")
 	f.StringVar(&r.input, "input", "", "score a .parquet, .arrow or .csv file `F`, or a glob, that the daemon reads")
 	f.StringVar(&r.upload, "upload", "", "score a .parquet, .arrow or .csv file `F` that is sent to the daemon")
-	f.Int64Var(&r.version, "version", 0, "`VERSION` to score with (default the Champion)")
+	f.Var((*daemon.Version)(&r.version), "version", "`VERSION` to score with (default the Champion)")
 	f.StringVar(&r.table, "output-table", "", "table `T` (catalog.schema.table) instead of the configured output")
 	f.IntVar(&r.rows, "rows", 0, "show the first `N` rows that were written")
 	f.VarP(&format, "output", "o", "output format")
@@ -68,9 +68,6 @@ func (r *request) check() error {
 		if _, err := time.Parse(time.DateOnly, r.date); err != nil {
 			return exit.Usage("write it as 2024-06-01", "--date %q is not a day", r.date)
 		}
-	}
-	if r.version < 0 {
-		return exit.Usage("see ctl model versions "+r.name, "--version %d is not a version number", r.version)
 	}
 	if r.upload != "" {
 		info, err := os.Stat(r.upload)
