@@ -115,7 +115,7 @@ func TestCSVQuotedEmptyTextMakesANumberColumnText(t *testing.T) {
 		t.Errorf("rows %s, want %s", got, want)
 	}
 	_, again := readAll(t, path, Options{Hint: s, Alloc: checked(t)})
-	for i, want := range []string{"t.csv: line 3 has a quoted empty text", "", "t.csv: line 2 has a quoted empty text"} {
+	for i, want := range []string{"line 3 has a quoted empty text", "", "line 2 has a quoted empty text"} {
 		for _, s := range []*arrow.Schema{s, again} {
 			f := s.Field(i)
 			why, _ := f.Metadata.GetValue(whyText)
@@ -123,6 +123,19 @@ func TestCSVQuotedEmptyTextMakesANumberColumnText(t *testing.T) {
 				t.Errorf("column %v says %q, want %q", f, why, want)
 			}
 		}
+	}
+}
+
+func TestCSVQuotedEmptyTextNamesItsFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.csv": "x\n1\n", "b.csv": "x\n2\n\"\"\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, s := readAll(t, filepath.Join(dir, "*.csv"), Options{Alloc: checked(t)})
+	if why, _ := s.Field(0).Metadata.GetValue(whyText); !strings.HasPrefix(why, "b.csv: line 3 has") {
+		t.Errorf("column %v says %q, want b.csv: line 3", s.Field(0), why)
 	}
 }
 

@@ -21,7 +21,7 @@ type inference struct {
 // guess narrows a column's type down: each value takes away the types that cannot hold it.
 type guess struct {
 	notInt, notFloat, notBool, any bool
-	quotedEmpty                    string // file and line of the first "", none if empty
+	quotedEmpty                    string // where the first "" is: its line, after its file where there are several; none if empty
 }
 
 // whyText is the key of a field's metadata that says why a column whose other values are narrower is read as text.
@@ -158,14 +158,19 @@ func inferAll(ctx context.Context, paths []string, o Options, rows bool) (Option
 	}
 	o.inferred = &inference{guesses: map[string]guess{}, rows: map[string]int64{}}
 	for _, p := range scan {
-		if err := o.inferred.read(ctx, p); err != nil {
+		name := ""
+		if len(scan) > 1 {
+			name = filepath.Base(p) + ": "
+		}
+		if err := o.inferred.read(ctx, p, name); err != nil {
 			return o, fmt.Errorf("%s: %w", p, err)
 		}
 	}
 	return o, nil
 }
 
-func (n *inference) read(ctx context.Context, path string) error {
+// read takes in one file. name leads what is said about its lines.
+func (n *inference) read(ctx context.Context, path, name string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -177,8 +182,8 @@ func (n *inference) read(ctx context.Context, path string) error {
 		return err
 	}
 	guesses := make([]guess, len(names))
-	for i, name := range names {
-		guesses[i] = n.guesses[name]
+	for i, column := range names {
+		guesses[i] = n.guesses[column]
 	}
 	rows := int64(0)
 	for {
@@ -199,14 +204,14 @@ func (n *inference) read(ctx context.Context, path string) error {
 			v := r.field(i)
 			guesses[i].see(v)
 			if len(v) == 0 && guesses[i].quotedEmpty == "" {
-				guesses[i].quotedEmpty = fmt.Sprintf("%s: line %d", filepath.Base(path), r.line)
+				guesses[i].quotedEmpty = fmt.Sprintf("%sline %d", name, r.line)
 			}
 		}
 		rows++
 	}
 	n.rows[path] = rows
-	for i, name := range names {
-		n.guesses[name] = guesses[i]
+	for i, column := range names {
+		n.guesses[column] = guesses[i]
 	}
 	return nil
 }

@@ -373,3 +373,26 @@ func TestArrowViewsAreNamedAsNotSupported(t *testing.T) {
 		}
 	}
 }
+
+// A column of type null that has values is refused: they would be lost.
+func TestParquetNullColumnWithValues(t *testing.T) {
+	for _, name := range []string{"required.parquet", "plain.parquet"} { // columns without and with definition levels
+		o := Options{Alloc: checked(t), BatchRows: 64}
+		src, err := openSource(filepath.Join("testdata", name), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := src.(*parquetFile)
+		p.arrow = arrow.NewSchema([]arrow.Field{{Name: "bool", Type: arrow.Null, Nullable: true}}, nil)
+		err = p.tasks([]int{0})[0].run(func(rec arrow.Record) error {
+			rec.Release()
+			return nil
+		})
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "values in a column of type null") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := src.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
