@@ -43,8 +43,8 @@ type Batch struct {
 	InputDate    string // YYYY-MM-DD or empty
 	OutputTable  warehouse.TableName
 	ConfigDigest string // of the settings that decide about scores and where they go; part of the id
-	Rows         int64 // that this attempt committed: 0 unless it succeeded; Event.RowsTotal is what it wanted
-	RowsRefused  int64 // of them, with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
+	Rows         int64  // that this attempt committed: 0 unless it succeeded; Event.RowsTotal is what it wanted
+	RowsRefused  int64  // of them, with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
 	StartedAt    time.Time
 	FinishedAt   time.Time // zero while running
 	ScoredAt     time.Time // the value of scored_at in every row of the batch

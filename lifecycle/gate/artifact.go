@@ -161,8 +161,7 @@ func (t FeatureTable) problems(l *loaded, evidence map[string]string) (problems 
 	if err == nil {
 		return problems
 	}
-	var fault *frame.SchemaError
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*frame.SchemaError](err); ok {
 		evidence["missing_columns"] = strconv.Itoa(len(fault.Missing))
 		evidence["wrong_columns"] = strconv.Itoa(len(fault.Wrong))
 	}

@@ -24,15 +24,18 @@ type catalog struct {
 	attached bool
 }
 
-// reservedCatalogs are names that DuckDB or our own schema uses: a catalog of that name would make "treeline.batch_ledger"
-// ambiguous.
-func reservedCatalogs() []string { return []string{"memory", "system", "temp", ledgerSchema} }
+// reservedCatalogs are names of DuckDB's own catalogs and schemas, and of our own schema. As a catalog's name, one of them
+// would make names like "treeline.batch_ledger" or "information_schema.tables" ambiguous.
+func reservedCatalogs() []string {
+	return []string{"information_schema", "main", "memory", "pg_catalog", "system", "temp", ledgerSchema}
+}
 
 // catalog returns the entry for a name. DuckDB compares names without case, files do not, so file names are lower case.
 func (w *Warehouse) catalog(name string) (*catalog, error) {
 	lower := strings.ToLower(name)
 	if slices.Contains(reservedCatalogs(), lower) {
-		return nil, fmt.Errorf("duckdb: catalog name %q is reserved; use another: %w", name, warehouse.ErrTableNotFound)
+		return nil, fmt.Errorf("duckdb: catalog name %q is reserved, as are %s; use another: %w", name,
+			strings.Join(slices.DeleteFunc(reservedCatalogs(), func(r string) bool { return r == lower }), ", "), warehouse.ErrTableNotFound)
 	}
 	if _, err := warehouse.ParseTableName(name + ".s.t"); err != nil {
 		return nil, fmt.Errorf("duckdb: catalog %q is not letters, digits and underscores: %w", name, warehouse.ErrTableNotFound)

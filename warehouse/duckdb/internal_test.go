@@ -82,6 +82,30 @@ func (w *Warehouse) count(t *testing.T, id string) (n int64) {
 	return n
 }
 
+// DuckDB reads "information_schema.x.y" and the like as its own, so no file may have such a name, in whatever case.
+func TestNoFileForReservedCatalogs(t *testing.T) {
+	w := openTest(t, t.TempDir())
+	for _, name := range []string{"information_schema", "pg_catalog", "main", "memory", "system", "temp", "treeline", "Information_Schema"} {
+		target := smallTarget()
+		target.Table.Catalog = name
+		if b, err := w.Begin(t.Context(), "b", target); err == nil {
+			t.Errorf("%s: a writer to it began", name)
+			if err := b.Abort(t.Context()); err != nil {
+				t.Error(err)
+			}
+		} else if !errors.Is(err, warehouse.ErrTableNotFound) || !strings.Contains(err.Error(), `"`+name+`" is reserved`) {
+			t.Errorf("%s: writing: %v", name, err)
+		}
+		_, err := w.Describe(t.Context(), warehouse.Input{Table: target.Table})
+		if !errors.Is(err, warehouse.ErrTableNotFound) || !strings.Contains(err.Error(), "is reserved") {
+			t.Errorf("%s: reading: %v", name, err)
+		}
+	}
+	if names := strings.Join(w.catalogNames(), " "); names != "mlflow" {
+		t.Errorf("catalogs are %s", names)
+	}
+}
+
 // D2 without the turns that writers take: the transaction that comes second fails, whether or not the id is known already.
 func TestLedgerFirst(t *testing.T) {
 	w := openTest(t, t.TempDir())
