@@ -12,6 +12,7 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/daemon"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
+	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
 )
 
@@ -162,7 +163,11 @@ func newCancel(c *console.Console, access *daemon.Access) *cobra.Command {
 				if err != nil {
 					err = daemon.Describe(err)
 					if exit.Hint(err) == "" {
-						err = exit.Hinted(err, "see how it ended: ctl batch show "+args[0])
+						hint := "list the batches with: ctl batch list"
+						if client.Describe(err).Reason == lifecyclev1.ErrorReason_ERROR_REASON_BATCH_NOT_RUNNING {
+							hint = "see how it ended: ctl batch show " + args[0]
+						}
+						err = exit.Hinted(err, hint)
 					}
 					return err
 				}
