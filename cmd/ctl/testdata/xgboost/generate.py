@@ -55,8 +55,8 @@ write("margin", binary, {"offset": margin}, both(binary, data(base=margin)))
 write("rounds", binary, {}, both(binary, data(), iteration_range=(0, 3)))
 write("margins", multi, {f"offset_{k}": margins[:, k] for k in range(classes)}, both(multi, data(base=margins)))
 
-noisy = np.where(rng.random(rows) < 0.35, 1 - label, label)
-wrapper = xgb.XGBClassifier(**common, n_estimators=30, learning_rate=0.5, early_stopping_rounds=4, missing=-999.0)
+noisy = np.where(rng.random(rows) < 0.2, 1 - label, label)
+wrapper = xgb.XGBClassifier(**common, n_estimators=40, learning_rate=0.2, early_stopping_rounds=4, missing=-999.0)
 wrapper.fit(x[:200], label[:200], eval_set=[(x[200:], noisy[200:])], verbose=False)
 early = wrapper.get_booster()
 early.feature_names = names

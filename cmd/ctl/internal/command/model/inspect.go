@@ -57,6 +57,7 @@ type description struct {
 	SumType           string        `json:"sum_type"`
 	Outputs           int           `json:"outputs"`
 	Iterations        int           `json:"iterations"`
+	BestIteration     *int          `json:"best_iteration"` // null when the file names none
 	Trees             int           `json:"trees"`
 	Nodes             int           `json:"nodes"`
 	Leaves            int           `json:"leaves"`
@@ -85,7 +86,7 @@ func describe(src source, p *engine.Program) description {
 		Path: src.Path, Format: m.Provenance.Format, Library: m.Provenance.Library, Version: m.Provenance.Version,
 		Objective: m.Provenance.Objective, Task: taskName(m.Task()), Digest: m.Provenance.Digest,
 		InputType: floatName(m.Arithmetic.Input), SumType: floatName(m.Arithmetic.Sum),
-		Outputs: m.Outputs, Iterations: m.Iterations, Trees: len(m.Trees),
+		Outputs: m.Outputs, Iterations: m.Iterations, BestIteration: m.Provenance.BestIteration, Trees: len(m.Trees),
 		Engine: engine.Build(), Kernel: p.Explain().String(),
 		RawColumns: frame.RawColumns(p.Outputs()), PredictionColumns: frame.PredColumns(p.Width()),
 		Classes:  append([]string{}, m.Classes...),
@@ -175,6 +176,9 @@ func (d description) table(w io.Writer, width int) error {
 	facts.Row("digest", d.Digest)
 	facts.Row("arithmetic", "inputs "+d.InputType+", sums "+d.SumType)
 	facts.Row("trees", fmt.Sprintf("%s in %s iterations", render.Count(int64(d.Trees)), render.Count(int64(d.Iterations))))
+	if d.BestIteration != nil {
+		facts.Row("best iteration", bestIteration(*d.BestIteration, d.Iterations))
+	}
 	facts.Row("nodes", render.Count(int64(d.Nodes)))
 	facts.Row("leaves", render.Count(int64(d.Leaves)))
 	facts.Row("max depth", d.MaxDepth)
@@ -206,6 +210,23 @@ func (d description) table(w io.Writer, width int) error {
 		return err
 	}
 	return nil
+}
+
+// bestIteration says what the iteration at which early stopping would stop means for scoring.
+func bestIteration(best, iterations int) string {
+	text := fmt.Sprintf("%d, counted from 0", best)
+	if n := stopsAt(&best, iterations); n > 0 {
+		text += fmt.Sprintf("; all trees are scored, --iterations %d gives what scikit-learn's wrapper predicts", n)
+	}
+	return text
+}
+
+// stopsAt is the number of rounds that scikit-learn's wrapper scores where that is fewer than the model has, else 0.
+func stopsAt(best *int, iterations int) int {
+	if best == nil || *best >= iterations-1 {
+		return 0
+	}
+	return *best + 1
 }
 
 func categories(f featureInfo) string {

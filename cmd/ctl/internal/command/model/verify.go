@@ -53,7 +53,7 @@ Exit code 0: every value is identical. 3: some value differs.`,
 				return err
 			}
 			if v.Differences > 0 {
-				return exit.Gate("was F made by this very model, with the same --missing, --base-margin and --iterations?",
+				return exit.Gate(differenceHint(src.Model, o.iterations),
 					"%s of %s values differ", render.Count(v.Differences), render.Count(v.Values))
 			}
 			return nil
@@ -66,6 +66,15 @@ Exit code 0: every value is identical. 3: some value differs.`,
 	o.flags(f)
 	_ = cmd.MarkFlagRequired("rows") // fails only for a flag that does not exist
 	return cmd
+}
+
+// differenceHint says what to look at when scores differ. An early-stopped model is told first: the library's own two ways
+// to predict differ on it.
+func differenceHint(m *forest.Model, iterations int) string {
+	if n := stopsAt(m.Provenance.BestIteration, m.Iterations); n > 0 && iterations != n {
+		return fmt.Sprintf("training stopped early: if F was made by scikit-learn's wrapper, give --iterations %d", n)
+	}
+	return "was F made by this very model, with the same --missing, --base-margin and --iterations?"
 }
 
 // verification is the document of "ctl model verify". Values are shortest decimal texts, so that NaN and infinities have
