@@ -207,34 +207,6 @@ func TestLoadModel(t *testing.T) {
 	}
 }
 
-func TestModelDigest(t *testing.T) {
-	load := func(text string) string {
-		t.Helper()
-		path := filepath.Join(t.TempDir(), "config.yml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		m, err := LoadModel(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Digest()
-	}
-	const tail = "data: {features_table: a.b.c, key_cols: [id]}\noutput: {catalog: a, schema: b, table: d}\n"
-	base := load("model_key: m\nhyperparameters: {x: 1, y: .nan}\n" + tail)
-	if same := load(tail + "hyperparameters:\n  y: .nan\n  x: 1  # one\nmodel_key: \"m\"\ndecision_threshold: 0.5\n"); same != base {
-		t.Errorf("equal settings written differently: %s and %s", base, same)
-	}
-	for _, other := range []string{
-		"model_key: m\nhyperparameters: {x: 2, y: .nan}\n", "model_key: m\nhyperparameters: {x: 1, y: .inf}\n",
-		"model_key: n\nhyperparameters: {x: 1, y: .nan}\n", "model_key: m\nhyperparameters: {x: 1, y: .nan}\ndecision_threshold: 0.6\n",
-	} {
-		if load(other+tail) == base {
-			t.Errorf("other settings have the same digest: %s", other)
-		}
-	}
-}
-
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
 		"0": 0, "17": 17, "512MiB": 512 << 20, "1.5 GiB": 3 << 29, "2KB": 2000, "3B": 3, "1TiB": 1 << 40, "9007199254740993": 9007199254740993,
@@ -295,6 +267,5 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		_ = m.Validate()
-		_ = m.Digest()
 	})
 }

@@ -1,13 +1,5 @@
 package config
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"reflect"
-	"strconv"
-)
-
 // Model is a per-model config.yml.
 type Model struct {
 	ModelKey            string `yaml:"model_key"`             // prefix of the output columns
@@ -53,64 +45,6 @@ type Output struct {
 }
 
 func (o Output) String() string { return o.Catalog + "." + o.Schema + "." + o.Table }
-
-// Digest is "sha256:<hex>" over the canonical JSON of all settings: equal settings have equal digests, however the file
-// writes them.
-func (m Model) Digest() string {
-	settings := canonical(reflect.ValueOf(m))
-	b, err := json.Marshal(settings) // keys of maps are sorted
-	if err != nil {
-		panic("config: canonical values are always JSON: " + err.Error())
-	}
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// canonical turns settings into what JSON can write: structs into maps by their keys, numbers into text.
-func canonical(v reflect.Value) any {
-	switch v.Kind() {
-	case reflect.Interface:
-		if v.IsNil() {
-			return nil
-		}
-		return canonical(v.Elem())
-	case reflect.Struct:
-		out := map[string]any{}
-		f := fieldsOf(v.Type())
-		for key, i := range f.index {
-			out[key] = canonical(v.Field(i))
-		}
-		if f.rest >= 0 {
-			for it := v.Field(f.rest).MapRange(); it.Next(); {
-				out[it.Key().String()] = canonical(it.Value())
-			}
-		}
-		return out
-	case reflect.Map:
-		out := map[string]any{}
-		for it := v.MapRange(); it.Next(); {
-			out[it.Key().String()] = canonical(it.Value())
-		}
-		return out
-	case reflect.Slice:
-		out := make([]any, 0, v.Len())
-		for i := range v.Len() {
-			out = append(out, canonical(v.Index(i)))
-		}
-		return out
-	case reflect.Float64:
-		// Text keeps NaN, infinities and every bit, and keeps 1.0 apart from "1".
-		return map[string]any{"number": strconv.FormatFloat(v.Float(), 'g', -1, 64)}
-	case reflect.Int64:
-		return map[string]any{"number": strconv.FormatInt(v.Int(), 10)}
-	case reflect.Uint64:
-		return map[string]any{"number": strconv.FormatUint(v.Uint(), 10)}
-	case reflect.Bool:
-		return v.Bool()
-	default:
-		return v.String()
-	}
-}
 
 // Path is the file that the model was loaded from.
 func (m Model) Path() string { return m.path }

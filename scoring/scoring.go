@@ -110,7 +110,6 @@ type ModelConfig struct {
 	Exclude       []string // columns that are no features though the table has them
 	Output        warehouse.TableName
 	Threshold     float64 // a row is predicted positive at or above it
-	Digest        string  // "sha256:<hex>" of the whole canonical configuration, for lineage
 }
 
 // RowPolicy says what becomes of rows that the training library would refuse.

@@ -219,7 +219,7 @@ func newStack(t testing.TB, o Options) *stack {
 		Ledger:    &ledger{batches: map[warehouse.BatchID]scoring.Batch{}},
 		Configs: []scoring.ModelConfig{{
 			Key: "churn", Name: "churn", FeaturesTable: churnFeatures.String(), Label: "churn", Keys: []string{"account_id"},
-			DateColumn: "compute_date", Threshold: 0.5, Digest: "sha256:00",
+			DateColumn: "compute_date", Threshold: 0.5,
 			Output: warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "churn_scores"},
 		}},
 		Options: scoring.Options{BatchRows: 1000, Threads: 2},

@@ -230,7 +230,7 @@ func modelConfigs(paths []string) ([]scoring.ModelConfig, error) {
 			Key: m.ModelKey, Name: m.RegisteredModelName, FeaturesTable: m.Data.FeaturesTable, Label: m.Data.LabelCol,
 			Keys: m.Data.KeyCols, DateColumn: m.Data.DateCol, Exclude: m.Data.ExcludeCols,
 			Output:    warehouse.TableName{Catalog: m.Output.Catalog, Schema: m.Output.Schema, Table: m.Output.Table},
-			Threshold: m.DecisionThreshold, Digest: m.Digest(),
+			Threshold: m.DecisionThreshold,
 		})
 	}
 	return out, nil
