@@ -68,7 +68,20 @@ const (
 	// Key columns hold nulls.
 	ErrorReason_ERROR_REASON_NULL_KEY ErrorReason = 34
 	// A Parquet, Arrow or CSV file is damaged or not what its name says.
-	ErrorReason_ERROR_REASON_FILE_INVALID ErrorReason = 35
+	ErrorReason_ERROR_REASON_FILE_INVALID        ErrorReason = 35
+	ErrorReason_ERROR_REASON_TRAINING_NOT_FOUND  ErrorReason = 36
+	ErrorReason_ERROR_REASON_TRAINING_NOT_ACTIVE ErrorReason = 37
+	ErrorReason_ERROR_REASON_RUN_NOT_FOUND       ErrorReason = 38
+	ErrorReason_ERROR_REASON_SCHEDULE_NOT_FOUND  ErrorReason = 39
+	// A Quartz expression or a time zone is not valid; the message says at which field.
+	ErrorReason_ERROR_REASON_SCHEDULE_INVALID ErrorReason = 40
+	// The model's configuration names no trainer.
+	ErrorReason_ERROR_REASON_TRAINER_NOT_CONFIGURED ErrorReason = 41
+	ErrorReason_ERROR_REASON_GATE_NOT_WAIVABLE      ErrorReason = 42
+	// The external registry cannot be reached or answers something else.
+	ErrorReason_ERROR_REASON_REGISTRY_UNAVAILABLE ErrorReason = 43
+	ErrorReason_ERROR_REASON_DELIVERY_NOT_FOUND   ErrorReason = 44
+	ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND ErrorReason = 45
 )
 
 // Enum value maps for ErrorReason.
@@ -110,44 +123,64 @@ var (
 		33: "ERROR_REASON_CALL_ENDED",
 		34: "ERROR_REASON_NULL_KEY",
 		35: "ERROR_REASON_FILE_INVALID",
+		36: "ERROR_REASON_TRAINING_NOT_FOUND",
+		37: "ERROR_REASON_TRAINING_NOT_ACTIVE",
+		38: "ERROR_REASON_RUN_NOT_FOUND",
+		39: "ERROR_REASON_SCHEDULE_NOT_FOUND",
+		40: "ERROR_REASON_SCHEDULE_INVALID",
+		41: "ERROR_REASON_TRAINER_NOT_CONFIGURED",
+		42: "ERROR_REASON_GATE_NOT_WAIVABLE",
+		43: "ERROR_REASON_REGISTRY_UNAVAILABLE",
+		44: "ERROR_REASON_DELIVERY_NOT_FOUND",
+		45: "ERROR_REASON_STATISTICS_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
-		"ERROR_REASON_UNSPECIFIED":          0,
-		"ERROR_REASON_MODEL_NOT_FOUND":      1,
-		"ERROR_REASON_VERSION_NOT_FOUND":    2,
-		"ERROR_REASON_NO_CHAMPION":          3,
-		"ERROR_REASON_WRONG_STAGE":          4,
-		"ERROR_REASON_GENERATION_MISMATCH":  5,
-		"ERROR_REASON_MODEL_INVALID":        6,
-		"ERROR_REASON_NOT_SUPPORTED":        7,
-		"ERROR_REASON_SCHEMA_MISMATCH":      8,
-		"ERROR_REASON_ROW_REFUSED":          9,
-		"ERROR_REASON_TABLE_NOT_FOUND":      10,
-		"ERROR_REASON_TABLE_EMPTY":          11,
-		"ERROR_REASON_TARGET_MISMATCH":      12,
-		"ERROR_REASON_DUPLICATE_KEY":        13,
-		"ERROR_REASON_BATCH_NOT_FOUND":      14,
-		"ERROR_REASON_BATCH_CANCELLED":      15,
-		"ERROR_REASON_CONCURRENT_COMMIT":    16,
-		"ERROR_REASON_STORAGE_FULL":         17,
-		"ERROR_REASON_ARTIFACT_DIGEST":      18,
-		"ERROR_REASON_ARROW_INVALID":        19,
-		"ERROR_REASON_LIMIT_EXCEEDED":       20,
-		"ERROR_REASON_DRAINING":             21,
-		"ERROR_REASON_INVALID_ARGUMENT":     22,
-		"ERROR_REASON_SNAPSHOT_GONE":        23,
-		"ERROR_REASON_GATE_FAILED":          24,
-		"ERROR_REASON_INTERNAL":             25,
-		"ERROR_REASON_MODEL_NOT_CONFIGURED": 26,
-		"ERROR_REASON_REPORT_NOT_FOUND":     27,
-		"ERROR_REASON_BATCH_NOT_RUNNING":    28,
-		"ERROR_REASON_BATCH_INTERRUPTED":    29,
-		"ERROR_REASON_STORAGE_UNAVAILABLE":  30,
-		"ERROR_REASON_STORAGE_DAMAGED":      31,
-		"ERROR_REASON_OVERLOADED":           32,
-		"ERROR_REASON_CALL_ENDED":           33,
-		"ERROR_REASON_NULL_KEY":             34,
-		"ERROR_REASON_FILE_INVALID":         35,
+		"ERROR_REASON_UNSPECIFIED":            0,
+		"ERROR_REASON_MODEL_NOT_FOUND":        1,
+		"ERROR_REASON_VERSION_NOT_FOUND":      2,
+		"ERROR_REASON_NO_CHAMPION":            3,
+		"ERROR_REASON_WRONG_STAGE":            4,
+		"ERROR_REASON_GENERATION_MISMATCH":    5,
+		"ERROR_REASON_MODEL_INVALID":          6,
+		"ERROR_REASON_NOT_SUPPORTED":          7,
+		"ERROR_REASON_SCHEMA_MISMATCH":        8,
+		"ERROR_REASON_ROW_REFUSED":            9,
+		"ERROR_REASON_TABLE_NOT_FOUND":        10,
+		"ERROR_REASON_TABLE_EMPTY":            11,
+		"ERROR_REASON_TARGET_MISMATCH":        12,
+		"ERROR_REASON_DUPLICATE_KEY":          13,
+		"ERROR_REASON_BATCH_NOT_FOUND":        14,
+		"ERROR_REASON_BATCH_CANCELLED":        15,
+		"ERROR_REASON_CONCURRENT_COMMIT":      16,
+		"ERROR_REASON_STORAGE_FULL":           17,
+		"ERROR_REASON_ARTIFACT_DIGEST":        18,
+		"ERROR_REASON_ARROW_INVALID":          19,
+		"ERROR_REASON_LIMIT_EXCEEDED":         20,
+		"ERROR_REASON_DRAINING":               21,
+		"ERROR_REASON_INVALID_ARGUMENT":       22,
+		"ERROR_REASON_SNAPSHOT_GONE":          23,
+		"ERROR_REASON_GATE_FAILED":            24,
+		"ERROR_REASON_INTERNAL":               25,
+		"ERROR_REASON_MODEL_NOT_CONFIGURED":   26,
+		"ERROR_REASON_REPORT_NOT_FOUND":       27,
+		"ERROR_REASON_BATCH_NOT_RUNNING":      28,
+		"ERROR_REASON_BATCH_INTERRUPTED":      29,
+		"ERROR_REASON_STORAGE_UNAVAILABLE":    30,
+		"ERROR_REASON_STORAGE_DAMAGED":        31,
+		"ERROR_REASON_OVERLOADED":             32,
+		"ERROR_REASON_CALL_ENDED":             33,
+		"ERROR_REASON_NULL_KEY":               34,
+		"ERROR_REASON_FILE_INVALID":           35,
+		"ERROR_REASON_TRAINING_NOT_FOUND":     36,
+		"ERROR_REASON_TRAINING_NOT_ACTIVE":    37,
+		"ERROR_REASON_RUN_NOT_FOUND":          38,
+		"ERROR_REASON_SCHEDULE_NOT_FOUND":     39,
+		"ERROR_REASON_SCHEDULE_INVALID":       40,
+		"ERROR_REASON_TRAINER_NOT_CONFIGURED": 41,
+		"ERROR_REASON_GATE_NOT_WAIVABLE":      42,
+		"ERROR_REASON_REGISTRY_UNAVAILABLE":   43,
+		"ERROR_REASON_DELIVERY_NOT_FOUND":     44,
+		"ERROR_REASON_STATISTICS_NOT_FOUND":   45,
 	}
 )
 
@@ -182,7 +215,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xa4\t\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\x97\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -220,7 +253,17 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\x17ERROR_REASON_OVERLOADED\x10 \x12\x1b\n" +
 	"\x17ERROR_REASON_CALL_ENDED\x10!\x12\x19\n" +
 	"\x15ERROR_REASON_NULL_KEY\x10\"\x12\x1d\n" +
-	"\x19ERROR_REASON_FILE_INVALID\x10#BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\x19ERROR_REASON_FILE_INVALID\x10#\x12#\n" +
+	"\x1fERROR_REASON_TRAINING_NOT_FOUND\x10$\x12$\n" +
+	" ERROR_REASON_TRAINING_NOT_ACTIVE\x10%\x12\x1e\n" +
+	"\x1aERROR_REASON_RUN_NOT_FOUND\x10&\x12#\n" +
+	"\x1fERROR_REASON_SCHEDULE_NOT_FOUND\x10'\x12!\n" +
+	"\x1dERROR_REASON_SCHEDULE_INVALID\x10(\x12'\n" +
+	"#ERROR_REASON_TRAINER_NOT_CONFIGURED\x10)\x12\"\n" +
+	"\x1eERROR_REASON_GATE_NOT_WAIVABLE\x10*\x12%\n" +
+	"!ERROR_REASON_REGISTRY_UNAVAILABLE\x10+\x12#\n" +
+	"\x1fERROR_REASON_DELIVERY_NOT_FOUND\x10,\x12%\n" +
+	"!ERROR_REASON_STATISTICS_NOT_FOUND\x10-BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once

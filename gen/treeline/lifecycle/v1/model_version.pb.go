@@ -95,24 +95,30 @@ func (Stage) EnumDescriptor() ([]byte, []int) {
 
 // ModelVersion is one registered version.
 type ModelVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ModelName     string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
-	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Stage         Stage                  `protobuf:"varint,3,opt,name=stage,proto3,enum=treeline.lifecycle.v1.Stage" json:"stage,omitempty"`
-	ModelDigest   string                 `protobuf:"bytes,4,opt,name=model_digest,json=modelDigest,proto3" json:"model_digest,omitempty"`
-	Format        string                 `protobuf:"bytes,5,opt,name=format,proto3" json:"format,omitempty"`
-	Library       string                 `protobuf:"bytes,6,opt,name=library,proto3" json:"library,omitempty"`
-	Objective     string                 `protobuf:"bytes,7,opt,name=objective,proto3" json:"objective,omitempty"`
-	Features      int32                  `protobuf:"varint,8,opt,name=features,proto3" json:"features,omitempty"`
-	Trees         int32                  `protobuf:"varint,9,opt,name=trees,proto3" json:"trees,omitempty"`
-	RunId         string                 `protobuf:"bytes,10,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	GitSha        string                 `protobuf:"bytes,11,opt,name=git_sha,json=gitSha,proto3" json:"git_sha,omitempty"`
-	TrainedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=trained_at,json=trainedAt,proto3" json:"trained_at,omitempty"`
-	RegisteredAt  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
-	RegisteredBy  string                 `protobuf:"bytes,14,opt,name=registered_by,json=registeredBy,proto3" json:"registered_by,omitempty"`
-	Tags          map[string]string      `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ModelName    string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	Version      int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Stage        Stage                  `protobuf:"varint,3,opt,name=stage,proto3,enum=treeline.lifecycle.v1.Stage" json:"stage,omitempty"`
+	ModelDigest  string                 `protobuf:"bytes,4,opt,name=model_digest,json=modelDigest,proto3" json:"model_digest,omitempty"`
+	Format       string                 `protobuf:"bytes,5,opt,name=format,proto3" json:"format,omitempty"`
+	Library      string                 `protobuf:"bytes,6,opt,name=library,proto3" json:"library,omitempty"`
+	Objective    string                 `protobuf:"bytes,7,opt,name=objective,proto3" json:"objective,omitempty"`
+	Features     int32                  `protobuf:"varint,8,opt,name=features,proto3" json:"features,omitempty"`
+	Trees        int32                  `protobuf:"varint,9,opt,name=trees,proto3" json:"trees,omitempty"`
+	RunId        string                 `protobuf:"bytes,10,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	GitSha       string                 `protobuf:"bytes,11,opt,name=git_sha,json=gitSha,proto3" json:"git_sha,omitempty"`
+	TrainedAt    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=trained_at,json=trainedAt,proto3" json:"trained_at,omitempty"`
+	RegisteredAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
+	RegisteredBy string                 `protobuf:"bytes,14,opt,name=registered_by,json=registeredBy,proto3" json:"registered_by,omitempty"`
+	Tags         map[string]string      `protobuf:"bytes,15,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Of the training that made it, empty for a registered one.
+	TrainingId string `protobuf:"bytes,16,opt,name=training_id,json=trainingId,proto3" json:"training_id,omitempty"`
+	// As the trainer measured them on the holdout.
+	Metrics map[string]float64 `protobuf:"bytes,17,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// Its number in the external registry, empty when it is not there.
+	RegistryVersion string `protobuf:"bytes,18,opt,name=registry_version,json=registryVersion,proto3" json:"registry_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ModelVersion) Reset() {
@@ -250,11 +256,32 @@ func (x *ModelVersion) GetTags() map[string]string {
 	return nil
 }
 
+func (x *ModelVersion) GetTrainingId() string {
+	if x != nil {
+		return x.TrainingId
+	}
+	return ""
+}
+
+func (x *ModelVersion) GetMetrics() map[string]float64 {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *ModelVersion) GetRegistryVersion() string {
+	if x != nil {
+		return x.RegistryVersion
+	}
+	return ""
+}
+
 var File_treeline_lifecycle_v1_model_version_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_model_version_proto_rawDesc = "" +
 	"\n" +
-	")treeline/lifecycle/v1/model_version.proto\x12\x15treeline.lifecycle.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x04\n" +
+	")treeline/lifecycle/v1/model_version.proto\x12\x15treeline.lifecycle.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x06\n" +
 	"\fModelVersion\x12\x1d\n" +
 	"\n" +
 	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
@@ -273,10 +300,17 @@ const file_treeline_lifecycle_v1_model_version_proto_rawDesc = "" +
 	"trained_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\ttrainedAt\x12?\n" +
 	"\rregistered_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\fregisteredAt\x12#\n" +
 	"\rregistered_by\x18\x0e \x01(\tR\fregisteredBy\x12A\n" +
-	"\x04tags\x18\x0f \x03(\v2-.treeline.lifecycle.v1.ModelVersion.TagsEntryR\x04tags\x1a7\n" +
+	"\x04tags\x18\x0f \x03(\v2-.treeline.lifecycle.v1.ModelVersion.TagsEntryR\x04tags\x12\x1f\n" +
+	"\vtraining_id\x18\x10 \x01(\tR\n" +
+	"trainingId\x12J\n" +
+	"\ametrics\x18\x11 \x03(\v20.treeline.lifecycle.v1.ModelVersion.MetricsEntryR\ametrics\x12)\n" +
+	"\x10registry_version\x18\x12 \x01(\tR\x0fregistryVersion\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xd1\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
+	"\fMetricsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*\xd1\x01\n" +
 	"\x05Stage\x12\x15\n" +
 	"\x11STAGE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTAGE_CREATED\x10\x01\x12\x11\n" +
@@ -302,23 +336,25 @@ func file_treeline_lifecycle_v1_model_version_proto_rawDescGZIP() []byte {
 }
 
 var file_treeline_lifecycle_v1_model_version_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_treeline_lifecycle_v1_model_version_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_treeline_lifecycle_v1_model_version_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_treeline_lifecycle_v1_model_version_proto_goTypes = []any{
 	(Stage)(0),                    // 0: treeline.lifecycle.v1.Stage
 	(*ModelVersion)(nil),          // 1: treeline.lifecycle.v1.ModelVersion
 	nil,                           // 2: treeline.lifecycle.v1.ModelVersion.TagsEntry
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	nil,                           // 3: treeline.lifecycle.v1.ModelVersion.MetricsEntry
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_treeline_lifecycle_v1_model_version_proto_depIdxs = []int32{
 	0, // 0: treeline.lifecycle.v1.ModelVersion.stage:type_name -> treeline.lifecycle.v1.Stage
-	3, // 1: treeline.lifecycle.v1.ModelVersion.trained_at:type_name -> google.protobuf.Timestamp
-	3, // 2: treeline.lifecycle.v1.ModelVersion.registered_at:type_name -> google.protobuf.Timestamp
+	4, // 1: treeline.lifecycle.v1.ModelVersion.trained_at:type_name -> google.protobuf.Timestamp
+	4, // 2: treeline.lifecycle.v1.ModelVersion.registered_at:type_name -> google.protobuf.Timestamp
 	2, // 3: treeline.lifecycle.v1.ModelVersion.tags:type_name -> treeline.lifecycle.v1.ModelVersion.TagsEntry
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 4: treeline.lifecycle.v1.ModelVersion.metrics:type_name -> treeline.lifecycle.v1.ModelVersion.MetricsEntry
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_treeline_lifecycle_v1_model_version_proto_init() }
@@ -332,7 +368,7 @@ func file_treeline_lifecycle_v1_model_version_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_treeline_lifecycle_v1_model_version_proto_rawDesc), len(file_treeline_lifecycle_v1_model_version_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -32,7 +32,9 @@ type PromoteRequest struct {
 	ExpectedGeneration *int64 `protobuf:"varint,4,opt,name=expected_generation,json=expectedGeneration,proto3,oneof" json:"expected_generation,omitempty"`
 	Actor              string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Report the effects, change nothing.
-	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Waive, with the reason, the gates that stand in the way and may be waived; then promote.
+	Force         bool `protobuf:"varint,7,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -105,6 +107,13 @@ func (x *PromoteRequest) GetActor() string {
 func (x *PromoteRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *PromoteRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
 	}
 	return false
 }
@@ -609,7 +618,7 @@ var File_treeline_lifecycle_v1_promotion_service_proto protoreflect.FileDescript
 
 const file_treeline_lifecycle_v1_promotion_service_proto_rawDesc = "" +
 	"\n" +
-	"-treeline/lifecycle/v1/promotion_service.proto\x12\x15treeline.lifecycle.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)treeline/lifecycle/v1/model_version.proto\"\xde\x01\n" +
+	"-treeline/lifecycle/v1/promotion_service.proto\x12\x15treeline.lifecycle.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a)treeline/lifecycle/v1/model_version.proto\"\xf4\x01\n" +
 	"\x0ePromoteRequest\x12\x1d\n" +
 	"\n" +
 	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
@@ -617,7 +626,8 @@ const file_treeline_lifecycle_v1_promotion_service_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x124\n" +
 	"\x13expected_generation\x18\x04 \x01(\x03H\x00R\x12expectedGeneration\x88\x01\x01\x12\x14\n" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\x12\x17\n" +
-	"\adry_run\x18\x06 \x01(\bR\x06dryRunB\x16\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x14\n" +
+	"\x05force\x18\a \x01(\bR\x05forceB\x16\n" +
 	"\x14_expected_generation\"P\n" +
 	"\x0fPromoteResponse\x12=\n" +
 	"\x06change\x18\x01 \x01(\v2%.treeline.lifecycle.v1.ChampionChangeR\x06change\"\xf8\x01\n" +

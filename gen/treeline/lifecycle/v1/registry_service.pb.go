@@ -33,6 +33,9 @@ const (
 	FileRole_FILE_ROLE_GOLDEN_ROWS FileRole = 2
 	// Anything else, kept with the version.
 	FileRole_FILE_ROLE_OTHER FileRole = 3
+	// Parquet rows with keys, label and the library's raw and pred columns that the training did not see, for the gates
+	// that measure quality.
+	FileRole_FILE_ROLE_HOLDOUT_ROWS FileRole = 4
 )
 
 // Enum value maps for FileRole.
@@ -42,12 +45,14 @@ var (
 		1: "FILE_ROLE_MODEL",
 		2: "FILE_ROLE_GOLDEN_ROWS",
 		3: "FILE_ROLE_OTHER",
+		4: "FILE_ROLE_HOLDOUT_ROWS",
 	}
 	FileRole_value = map[string]int32{
-		"FILE_ROLE_UNSPECIFIED": 0,
-		"FILE_ROLE_MODEL":       1,
-		"FILE_ROLE_GOLDEN_ROWS": 2,
-		"FILE_ROLE_OTHER":       3,
+		"FILE_ROLE_UNSPECIFIED":  0,
+		"FILE_ROLE_MODEL":        1,
+		"FILE_ROLE_GOLDEN_ROWS":  2,
+		"FILE_ROLE_OTHER":        3,
+		"FILE_ROLE_HOLDOUT_ROWS": 4,
 	}
 )
 
@@ -616,6 +621,196 @@ func (x *ListVersionsResponse) GetVersions() []*ModelVersion {
 	return nil
 }
 
+type CompareVersionsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ModelName string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	Version   int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// 0 means the Champion.
+	OtherVersion  int64 `protobuf:"varint,3,opt,name=other_version,json=otherVersion,proto3" json:"other_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareVersionsRequest) Reset() {
+	*x = CompareVersionsRequest{}
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareVersionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareVersionsRequest) ProtoMessage() {}
+
+func (x *CompareVersionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareVersionsRequest.ProtoReflect.Descriptor instead.
+func (*CompareVersionsRequest) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_registry_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CompareVersionsRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
+	}
+	return ""
+}
+
+func (x *CompareVersionsRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CompareVersionsRequest) GetOtherVersion() int64 {
+	if x != nil {
+		return x.OtherVersion
+	}
+	return 0
+}
+
+type CompareVersionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       *ModelVersion          `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Other         *ModelVersion          `protobuf:"bytes,2,opt,name=other,proto3" json:"other,omitempty"`
+	Differences   []*VersionDifference   `protobuf:"bytes,3,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareVersionsResponse) Reset() {
+	*x = CompareVersionsResponse{}
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareVersionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareVersionsResponse) ProtoMessage() {}
+
+func (x *CompareVersionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareVersionsResponse.ProtoReflect.Descriptor instead.
+func (*CompareVersionsResponse) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_registry_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CompareVersionsResponse) GetVersion() *ModelVersion {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *CompareVersionsResponse) GetOther() *ModelVersion {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
+func (x *CompareVersionsResponse) GetDifferences() []*VersionDifference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+type VersionDifference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "stage", "metrics.auc", "parameters.max_depth", "features", "trees".
+	Field         string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	OtherValue    string `protobuf:"bytes,3,opt,name=other_value,json=otherValue,proto3" json:"other_value,omitempty"`
+	Equal         bool   `protobuf:"varint,4,opt,name=equal,proto3" json:"equal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VersionDifference) Reset() {
+	*x = VersionDifference{}
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VersionDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VersionDifference) ProtoMessage() {}
+
+func (x *VersionDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_registry_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VersionDifference.ProtoReflect.Descriptor instead.
+func (*VersionDifference) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_registry_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *VersionDifference) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *VersionDifference) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *VersionDifference) GetOtherValue() string {
+	if x != nil {
+		return x.OtherValue
+	}
+	return ""
+}
+
+func (x *VersionDifference) GetEqual() bool {
+	if x != nil {
+		return x.Equal
+	}
+	return false
+}
+
 var File_treeline_lifecycle_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_registry_service_proto_rawDesc = "" +
@@ -659,17 +854,34 @@ const file_treeline_lifecycle_v1_registry_service_proto_rawDesc = "" +
 	"\n" +
 	"model_name\x18\x01 \x01(\tR\tmodelName\"W\n" +
 	"\x14ListVersionsResponse\x12?\n" +
-	"\bversions\x18\x01 \x03(\v2#.treeline.lifecycle.v1.ModelVersionR\bversions*j\n" +
+	"\bversions\x18\x01 \x03(\v2#.treeline.lifecycle.v1.ModelVersionR\bversions\"v\n" +
+	"\x16CompareVersionsRequest\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12#\n" +
+	"\rother_version\x18\x03 \x01(\x03R\fotherVersion\"\xdf\x01\n" +
+	"\x17CompareVersionsResponse\x12=\n" +
+	"\aversion\x18\x01 \x01(\v2#.treeline.lifecycle.v1.ModelVersionR\aversion\x129\n" +
+	"\x05other\x18\x02 \x01(\v2#.treeline.lifecycle.v1.ModelVersionR\x05other\x12J\n" +
+	"\vdifferences\x18\x03 \x03(\v2(.treeline.lifecycle.v1.VersionDifferenceR\vdifferences\"v\n" +
+	"\x11VersionDifference\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1f\n" +
+	"\vother_value\x18\x03 \x01(\tR\n" +
+	"otherValue\x12\x14\n" +
+	"\x05equal\x18\x04 \x01(\bR\x05equal*\x86\x01\n" +
 	"\bFileRole\x12\x19\n" +
 	"\x15FILE_ROLE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFILE_ROLE_MODEL\x10\x01\x12\x19\n" +
 	"\x15FILE_ROLE_GOLDEN_ROWS\x10\x02\x12\x13\n" +
-	"\x0fFILE_ROLE_OTHER\x10\x032\xbc\x02\n" +
+	"\x0fFILE_ROLE_OTHER\x10\x03\x12\x1a\n" +
+	"\x16FILE_ROLE_HOLDOUT_ROWS\x10\x042\xae\x03\n" +
 	"\x0fRegistryService\x12]\n" +
 	"\bRegister\x12&.treeline.lifecycle.v1.RegisterRequest\x1a'.treeline.lifecycle.v1.RegisterResponse(\x01\x12a\n" +
 	"\n" +
 	"ListModels\x12(.treeline.lifecycle.v1.ListModelsRequest\x1a).treeline.lifecycle.v1.ListModelsResponse\x12g\n" +
-	"\fListVersions\x12*.treeline.lifecycle.v1.ListVersionsRequest\x1a+.treeline.lifecycle.v1.ListVersionsResponseBGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\fListVersions\x12*.treeline.lifecycle.v1.ListVersionsRequest\x1a+.treeline.lifecycle.v1.ListVersionsResponse\x12p\n" +
+	"\x0fCompareVersions\x12-.treeline.lifecycle.v1.CompareVersionsRequest\x1a..treeline.lifecycle.v1.CompareVersionsResponseBGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_registry_service_proto_rawDescOnce sync.Once
@@ -684,42 +896,50 @@ func file_treeline_lifecycle_v1_registry_service_proto_rawDescGZIP() []byte {
 }
 
 var file_treeline_lifecycle_v1_registry_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_treeline_lifecycle_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_treeline_lifecycle_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_treeline_lifecycle_v1_registry_service_proto_goTypes = []any{
-	(FileRole)(0),                 // 0: treeline.lifecycle.v1.FileRole
-	(*RegisterRequest)(nil),       // 1: treeline.lifecycle.v1.RegisterRequest
-	(*RegisterStart)(nil),         // 2: treeline.lifecycle.v1.RegisterStart
-	(*RegisterFile)(nil),          // 3: treeline.lifecycle.v1.RegisterFile
-	(*RegisterResponse)(nil),      // 4: treeline.lifecycle.v1.RegisterResponse
-	(*ListModelsRequest)(nil),     // 5: treeline.lifecycle.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 6: treeline.lifecycle.v1.ListModelsResponse
-	(*RegisteredModel)(nil),       // 7: treeline.lifecycle.v1.RegisteredModel
-	(*ListVersionsRequest)(nil),   // 8: treeline.lifecycle.v1.ListVersionsRequest
-	(*ListVersionsResponse)(nil),  // 9: treeline.lifecycle.v1.ListVersionsResponse
-	nil,                           // 10: treeline.lifecycle.v1.RegisterStart.TagsEntry
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*ModelVersion)(nil),          // 12: treeline.lifecycle.v1.ModelVersion
+	(FileRole)(0),                   // 0: treeline.lifecycle.v1.FileRole
+	(*RegisterRequest)(nil),         // 1: treeline.lifecycle.v1.RegisterRequest
+	(*RegisterStart)(nil),           // 2: treeline.lifecycle.v1.RegisterStart
+	(*RegisterFile)(nil),            // 3: treeline.lifecycle.v1.RegisterFile
+	(*RegisterResponse)(nil),        // 4: treeline.lifecycle.v1.RegisterResponse
+	(*ListModelsRequest)(nil),       // 5: treeline.lifecycle.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),      // 6: treeline.lifecycle.v1.ListModelsResponse
+	(*RegisteredModel)(nil),         // 7: treeline.lifecycle.v1.RegisteredModel
+	(*ListVersionsRequest)(nil),     // 8: treeline.lifecycle.v1.ListVersionsRequest
+	(*ListVersionsResponse)(nil),    // 9: treeline.lifecycle.v1.ListVersionsResponse
+	(*CompareVersionsRequest)(nil),  // 10: treeline.lifecycle.v1.CompareVersionsRequest
+	(*CompareVersionsResponse)(nil), // 11: treeline.lifecycle.v1.CompareVersionsResponse
+	(*VersionDifference)(nil),       // 12: treeline.lifecycle.v1.VersionDifference
+	nil,                             // 13: treeline.lifecycle.v1.RegisterStart.TagsEntry
+	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
+	(*ModelVersion)(nil),            // 15: treeline.lifecycle.v1.ModelVersion
 }
 var file_treeline_lifecycle_v1_registry_service_proto_depIdxs = []int32{
 	2,  // 0: treeline.lifecycle.v1.RegisterRequest.start:type_name -> treeline.lifecycle.v1.RegisterStart
 	3,  // 1: treeline.lifecycle.v1.RegisterRequest.file:type_name -> treeline.lifecycle.v1.RegisterFile
-	11, // 2: treeline.lifecycle.v1.RegisterStart.trained_at:type_name -> google.protobuf.Timestamp
-	10, // 3: treeline.lifecycle.v1.RegisterStart.tags:type_name -> treeline.lifecycle.v1.RegisterStart.TagsEntry
+	14, // 2: treeline.lifecycle.v1.RegisterStart.trained_at:type_name -> google.protobuf.Timestamp
+	13, // 3: treeline.lifecycle.v1.RegisterStart.tags:type_name -> treeline.lifecycle.v1.RegisterStart.TagsEntry
 	0,  // 4: treeline.lifecycle.v1.RegisterFile.role:type_name -> treeline.lifecycle.v1.FileRole
-	12, // 5: treeline.lifecycle.v1.RegisterResponse.version:type_name -> treeline.lifecycle.v1.ModelVersion
+	15, // 5: treeline.lifecycle.v1.RegisterResponse.version:type_name -> treeline.lifecycle.v1.ModelVersion
 	7,  // 6: treeline.lifecycle.v1.ListModelsResponse.models:type_name -> treeline.lifecycle.v1.RegisteredModel
-	12, // 7: treeline.lifecycle.v1.ListVersionsResponse.versions:type_name -> treeline.lifecycle.v1.ModelVersion
-	1,  // 8: treeline.lifecycle.v1.RegistryService.Register:input_type -> treeline.lifecycle.v1.RegisterRequest
-	5,  // 9: treeline.lifecycle.v1.RegistryService.ListModels:input_type -> treeline.lifecycle.v1.ListModelsRequest
-	8,  // 10: treeline.lifecycle.v1.RegistryService.ListVersions:input_type -> treeline.lifecycle.v1.ListVersionsRequest
-	4,  // 11: treeline.lifecycle.v1.RegistryService.Register:output_type -> treeline.lifecycle.v1.RegisterResponse
-	6,  // 12: treeline.lifecycle.v1.RegistryService.ListModels:output_type -> treeline.lifecycle.v1.ListModelsResponse
-	9,  // 13: treeline.lifecycle.v1.RegistryService.ListVersions:output_type -> treeline.lifecycle.v1.ListVersionsResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	15, // 7: treeline.lifecycle.v1.ListVersionsResponse.versions:type_name -> treeline.lifecycle.v1.ModelVersion
+	15, // 8: treeline.lifecycle.v1.CompareVersionsResponse.version:type_name -> treeline.lifecycle.v1.ModelVersion
+	15, // 9: treeline.lifecycle.v1.CompareVersionsResponse.other:type_name -> treeline.lifecycle.v1.ModelVersion
+	12, // 10: treeline.lifecycle.v1.CompareVersionsResponse.differences:type_name -> treeline.lifecycle.v1.VersionDifference
+	1,  // 11: treeline.lifecycle.v1.RegistryService.Register:input_type -> treeline.lifecycle.v1.RegisterRequest
+	5,  // 12: treeline.lifecycle.v1.RegistryService.ListModels:input_type -> treeline.lifecycle.v1.ListModelsRequest
+	8,  // 13: treeline.lifecycle.v1.RegistryService.ListVersions:input_type -> treeline.lifecycle.v1.ListVersionsRequest
+	10, // 14: treeline.lifecycle.v1.RegistryService.CompareVersions:input_type -> treeline.lifecycle.v1.CompareVersionsRequest
+	4,  // 15: treeline.lifecycle.v1.RegistryService.Register:output_type -> treeline.lifecycle.v1.RegisterResponse
+	6,  // 16: treeline.lifecycle.v1.RegistryService.ListModels:output_type -> treeline.lifecycle.v1.ListModelsResponse
+	9,  // 17: treeline.lifecycle.v1.RegistryService.ListVersions:output_type -> treeline.lifecycle.v1.ListVersionsResponse
+	11, // 18: treeline.lifecycle.v1.RegistryService.CompareVersions:output_type -> treeline.lifecycle.v1.CompareVersionsResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_treeline_lifecycle_v1_registry_service_proto_init() }
@@ -739,7 +959,7 @@ func file_treeline_lifecycle_v1_registry_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_treeline_lifecycle_v1_registry_service_proto_rawDesc), len(file_treeline_lifecycle_v1_registry_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

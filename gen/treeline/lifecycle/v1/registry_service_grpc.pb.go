@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RegistryService_Register_FullMethodName     = "/treeline.lifecycle.v1.RegistryService/Register"
-	RegistryService_ListModels_FullMethodName   = "/treeline.lifecycle.v1.RegistryService/ListModels"
-	RegistryService_ListVersions_FullMethodName = "/treeline.lifecycle.v1.RegistryService/ListVersions"
+	RegistryService_Register_FullMethodName        = "/treeline.lifecycle.v1.RegistryService/Register"
+	RegistryService_ListModels_FullMethodName      = "/treeline.lifecycle.v1.RegistryService/ListModels"
+	RegistryService_ListVersions_FullMethodName    = "/treeline.lifecycle.v1.RegistryService/ListVersions"
+	RegistryService_CompareVersions_FullMethodName = "/treeline.lifecycle.v1.RegistryService/CompareVersions"
 )
 
 // RegistryServiceClient is the client API for RegistryService service.
@@ -34,6 +35,8 @@ type RegistryServiceClient interface {
 	Register(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RegisterRequest, RegisterResponse], error)
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
 	ListVersions(ctx context.Context, in *ListVersionsRequest, opts ...grpc.CallOption) (*ListVersionsResponse, error)
+	// CompareVersions puts two versions side by side: parameters, metrics, gates, features, structure.
+	CompareVersions(ctx context.Context, in *CompareVersionsRequest, opts ...grpc.CallOption) (*CompareVersionsResponse, error)
 }
 
 type registryServiceClient struct {
@@ -77,6 +80,16 @@ func (c *registryServiceClient) ListVersions(ctx context.Context, in *ListVersio
 	return out, nil
 }
 
+func (c *registryServiceClient) CompareVersions(ctx context.Context, in *CompareVersionsRequest, opts ...grpc.CallOption) (*CompareVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompareVersionsResponse)
+	err := c.cc.Invoke(ctx, RegistryService_CompareVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RegistryServiceServer is the server API for RegistryService service.
 // All implementations must embed UnimplementedRegistryServiceServer
 // for forward compatibility.
@@ -87,6 +100,8 @@ type RegistryServiceServer interface {
 	Register(grpc.ClientStreamingServer[RegisterRequest, RegisterResponse]) error
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	ListVersions(context.Context, *ListVersionsRequest) (*ListVersionsResponse, error)
+	// CompareVersions puts two versions side by side: parameters, metrics, gates, features, structure.
+	CompareVersions(context.Context, *CompareVersionsRequest) (*CompareVersionsResponse, error)
 	mustEmbedUnimplementedRegistryServiceServer()
 }
 
@@ -105,6 +120,9 @@ func (UnimplementedRegistryServiceServer) ListModels(context.Context, *ListModel
 }
 func (UnimplementedRegistryServiceServer) ListVersions(context.Context, *ListVersionsRequest) (*ListVersionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListVersions not implemented")
+}
+func (UnimplementedRegistryServiceServer) CompareVersions(context.Context, *CompareVersionsRequest) (*CompareVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompareVersions not implemented")
 }
 func (UnimplementedRegistryServiceServer) mustEmbedUnimplementedRegistryServiceServer() {}
 func (UnimplementedRegistryServiceServer) testEmbeddedByValue()                         {}
@@ -170,6 +188,24 @@ func _RegistryService_ListVersions_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegistryService_CompareVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompareVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).CompareVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_CompareVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).CompareVersions(ctx, req.(*CompareVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RegistryService_ServiceDesc is the grpc.ServiceDesc for RegistryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -184,6 +220,10 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListVersions",
 			Handler:    _RegistryService_ListVersions_Handler,
+		},
+		{
+			MethodName: "CompareVersions",
+			Handler:    _RegistryService_CompareVersions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -183,6 +183,289 @@ func (x *ValidateResponse) GetReport() *ValidationReport {
 	return nil
 }
 
+type StreamValidateRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ModelName string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	// 0 means the newest Trained version.
+	Version       int64  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamValidateRequest) Reset() {
+	*x = StreamValidateRequest{}
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamValidateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamValidateRequest) ProtoMessage() {}
+
+func (x *StreamValidateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamValidateRequest.ProtoReflect.Descriptor instead.
+func (*StreamValidateRequest) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StreamValidateRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
+	}
+	return ""
+}
+
+func (x *StreamValidateRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *StreamValidateRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+type StreamValidateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*StreamValidateResponse_Started
+	//	*StreamValidateResponse_Gate
+	//	*StreamValidateResponse_Report
+	Event         isStreamValidateResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamValidateResponse) Reset() {
+	*x = StreamValidateResponse{}
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamValidateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamValidateResponse) ProtoMessage() {}
+
+func (x *StreamValidateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamValidateResponse.ProtoReflect.Descriptor instead.
+func (*StreamValidateResponse) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StreamValidateResponse) GetEvent() isStreamValidateResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *StreamValidateResponse) GetStarted() string {
+	if x != nil {
+		if x, ok := x.Event.(*StreamValidateResponse_Started); ok {
+			return x.Started
+		}
+	}
+	return ""
+}
+
+func (x *StreamValidateResponse) GetGate() *GateResult {
+	if x != nil {
+		if x, ok := x.Event.(*StreamValidateResponse_Gate); ok {
+			return x.Gate
+		}
+	}
+	return nil
+}
+
+func (x *StreamValidateResponse) GetReport() *ValidationReport {
+	if x != nil {
+		if x, ok := x.Event.(*StreamValidateResponse_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
+type isStreamValidateResponse_Event interface {
+	isStreamValidateResponse_Event()
+}
+
+type StreamValidateResponse_Started struct {
+	// The name of a gate that begins.
+	Started string `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
+}
+
+type StreamValidateResponse_Gate struct {
+	Gate *GateResult `protobuf:"bytes,2,opt,name=gate,proto3,oneof"`
+}
+
+type StreamValidateResponse_Report struct {
+	// The last event.
+	Report *ValidationReport `protobuf:"bytes,3,opt,name=report,proto3,oneof"`
+}
+
+func (*StreamValidateResponse_Started) isStreamValidateResponse_Event() {}
+
+func (*StreamValidateResponse_Gate) isStreamValidateResponse_Event() {}
+
+func (*StreamValidateResponse_Report) isStreamValidateResponse_Event() {}
+
+type WaiveRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ModelName string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	// 0 means the newest version that has a report.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Gates to waive; empty means every one that stands in the way and may be waived.
+	Gates         []string `protobuf:"bytes,3,rep,name=gates,proto3" json:"gates,omitempty"`
+	Reason        string   `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor         string   `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaiveRequest) Reset() {
+	*x = WaiveRequest{}
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaiveRequest) ProtoMessage() {}
+
+func (x *WaiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaiveRequest.ProtoReflect.Descriptor instead.
+func (*WaiveRequest) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WaiveRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
+	}
+	return ""
+}
+
+func (x *WaiveRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *WaiveRequest) GetGates() []string {
+	if x != nil {
+		return x.Gates
+	}
+	return nil
+}
+
+func (x *WaiveRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WaiveRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+type WaiveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *ValidationReport      `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaiveResponse) Reset() {
+	*x = WaiveResponse{}
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaiveResponse) ProtoMessage() {}
+
+func (x *WaiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaiveResponse.ProtoReflect.Descriptor instead.
+func (*WaiveResponse) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WaiveResponse) GetReport() *ValidationReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
 type GetReportRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ModelName string                 `protobuf:"bytes,1,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
@@ -194,7 +477,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[2]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +489,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[2]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +502,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{2}
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetReportRequest) GetModelName() string {
@@ -245,7 +528,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[3]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +540,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[3]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +553,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{3}
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetReportResponse) GetReport() *ValidationReport {
@@ -289,13 +572,15 @@ type ValidationReport struct {
 	ValidatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=validated_at,json=validatedAt,proto3" json:"validated_at,omitempty"`
 	// "sha256:<hex>" of the stored evidence.
 	EvidenceDigest string `protobuf:"bytes,5,opt,name=evidence_digest,json=evidenceDigest,proto3" json:"evidence_digest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why the version is blocked, or that it is not, in words.
+	Explanation   string `protobuf:"bytes,6,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ValidationReport) Reset() {
 	*x = ValidationReport{}
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[4]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -307,7 +592,7 @@ func (x *ValidationReport) String() string {
 func (*ValidationReport) ProtoMessage() {}
 
 func (x *ValidationReport) ProtoReflect() protoreflect.Message {
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[4]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -320,7 +605,7 @@ func (x *ValidationReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidationReport.ProtoReflect.Descriptor instead.
 func (*ValidationReport) Descriptor() ([]byte, []int) {
-	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{4}
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ValidationReport) GetVersion() *ModelVersion {
@@ -358,23 +643,37 @@ func (x *ValidationReport) GetEvidenceDigest() string {
 	return ""
 }
 
+func (x *ValidationReport) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
 type GateResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "artifact", "parity".
+	// "artifact", "parity", "auc_floor", "champion_challenger", "slices", "calibration", "feature_stability", "no_drift",
+	// "validator".
 	Gate    string      `protobuf:"bytes,1,opt,name=gate,proto3" json:"gate,omitempty"`
 	Outcome GateOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=treeline.lifecycle.v1.GateOutcome" json:"outcome,omitempty"`
 	// One sentence with the figures.
 	Summary string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
 	// What to do about a failure.
-	Hint          string            `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`
-	Evidence      map[string]string `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Hint     string            `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`
+	Evidence map[string]string `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A gate that is not required is reported and decides nothing.
+	Required     bool   `protobuf:"varint,6,opt,name=required,proto3" json:"required,omitempty"`
+	WaivedBy     string `protobuf:"bytes,7,opt,name=waived_by,json=waivedBy,proto3" json:"waived_by,omitempty"`
+	WaivedReason string `protobuf:"bytes,8,opt,name=waived_reason,json=waivedReason,proto3" json:"waived_reason,omitempty"`
+	// Per-slice or per-feature figures.
+	Details       []*GateDetail `protobuf:"bytes,9,rep,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GateResult) Reset() {
 	*x = GateResult{}
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[5]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +685,7 @@ func (x *GateResult) String() string {
 func (*GateResult) ProtoMessage() {}
 
 func (x *GateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[5]
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +698,7 @@ func (x *GateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GateResult.ProtoReflect.Descriptor instead.
 func (*GateResult) Descriptor() ([]byte, []int) {
-	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{5}
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GateResult) GetGate() string {
@@ -437,6 +736,103 @@ func (x *GateResult) GetEvidence() map[string]string {
 	return nil
 }
 
+func (x *GateResult) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *GateResult) GetWaivedBy() string {
+	if x != nil {
+		return x.WaivedBy
+	}
+	return ""
+}
+
+func (x *GateResult) GetWaivedReason() string {
+	if x != nil {
+		return x.WaivedReason
+	}
+	return ""
+}
+
+func (x *GateResult) GetDetails() []*GateDetail {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+type GateDetail struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The slice or feature.
+	Name          string             `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Outcome       GateOutcome        `protobuf:"varint,2,opt,name=outcome,proto3,enum=treeline.lifecycle.v1.GateOutcome" json:"outcome,omitempty"`
+	Summary       string             `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	Figures       map[string]float64 `protobuf:"bytes,4,rep,name=figures,proto3" json:"figures,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GateDetail) Reset() {
+	*x = GateDetail{}
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GateDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GateDetail) ProtoMessage() {}
+
+func (x *GateDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_treeline_lifecycle_v1_validation_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GateDetail.ProtoReflect.Descriptor instead.
+func (*GateDetail) Descriptor() ([]byte, []int) {
+	return file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GateDetail) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GateDetail) GetOutcome() GateOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return GateOutcome_GATE_OUTCOME_UNSPECIFIED
+}
+
+func (x *GateDetail) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *GateDetail) GetFigures() map[string]float64 {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
 var File_treeline_lifecycle_v1_validation_service_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_validation_service_proto_rawDesc = "" +
@@ -448,38 +844,73 @@ const file_treeline_lifecycle_v1_validation_service_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\"S\n" +
 	"\x10ValidateResponse\x12?\n" +
+	"\x06report\x18\x01 \x01(\v2'.treeline.lifecycle.v1.ValidationReportR\x06report\"f\n" +
+	"\x15StreamValidateRequest\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"\xb9\x01\n" +
+	"\x16StreamValidateResponse\x12\x1a\n" +
+	"\astarted\x18\x01 \x01(\tH\x00R\astarted\x127\n" +
+	"\x04gate\x18\x02 \x01(\v2!.treeline.lifecycle.v1.GateResultH\x00R\x04gate\x12A\n" +
+	"\x06report\x18\x03 \x01(\v2'.treeline.lifecycle.v1.ValidationReportH\x00R\x06reportB\a\n" +
+	"\x05event\"\x8b\x01\n" +
+	"\fWaiveRequest\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05gates\x18\x03 \x03(\tR\x05gates\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\"P\n" +
+	"\rWaiveResponse\x12?\n" +
 	"\x06report\x18\x01 \x01(\v2'.treeline.lifecycle.v1.ValidationReportR\x06report\"K\n" +
 	"\x10GetReportRequest\x12\x1d\n" +
 	"\n" +
 	"model_name\x18\x01 \x01(\tR\tmodelName\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\"T\n" +
 	"\x11GetReportResponse\x12?\n" +
-	"\x06report\x18\x01 \x01(\v2'.treeline.lifecycle.v1.ValidationReportR\x06report\"\x8a\x02\n" +
+	"\x06report\x18\x01 \x01(\v2'.treeline.lifecycle.v1.ValidationReportR\x06report\"\xac\x02\n" +
 	"\x10ValidationReport\x12=\n" +
 	"\aversion\x18\x01 \x01(\v2#.treeline.lifecycle.v1.ModelVersionR\aversion\x12\x16\n" +
 	"\x06passed\x18\x02 \x01(\bR\x06passed\x127\n" +
 	"\x05gates\x18\x03 \x03(\v2!.treeline.lifecycle.v1.GateResultR\x05gates\x12=\n" +
 	"\fvalidated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vvalidatedAt\x12'\n" +
-	"\x0fevidence_digest\x18\x05 \x01(\tR\x0eevidenceDigest\"\x96\x02\n" +
+	"\x0fevidence_digest\x18\x05 \x01(\tR\x0eevidenceDigest\x12 \n" +
+	"\vexplanation\x18\x06 \x01(\tR\vexplanation\"\xb1\x03\n" +
 	"\n" +
 	"GateResult\x12\x12\n" +
 	"\x04gate\x18\x01 \x01(\tR\x04gate\x12<\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\".treeline.lifecycle.v1.GateOutcomeR\aoutcome\x12\x18\n" +
 	"\asummary\x18\x03 \x01(\tR\asummary\x12\x12\n" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12K\n" +
-	"\bevidence\x18\x05 \x03(\v2/.treeline.lifecycle.v1.GateResult.EvidenceEntryR\bevidence\x1a;\n" +
+	"\bevidence\x18\x05 \x03(\v2/.treeline.lifecycle.v1.GateResult.EvidenceEntryR\bevidence\x12\x1a\n" +
+	"\brequired\x18\x06 \x01(\bR\brequired\x12\x1b\n" +
+	"\twaived_by\x18\a \x01(\tR\bwaivedBy\x12#\n" +
+	"\rwaived_reason\x18\b \x01(\tR\fwaivedReason\x12;\n" +
+	"\adetails\x18\t \x03(\v2!.treeline.lifecycle.v1.GateDetailR\adetails\x1a;\n" +
 	"\rEvidenceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x91\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfe\x01\n" +
+	"\n" +
+	"GateDetail\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12<\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\".treeline.lifecycle.v1.GateOutcomeR\aoutcome\x12\x18\n" +
+	"\asummary\x18\x03 \x01(\tR\asummary\x12H\n" +
+	"\afigures\x18\x04 \x03(\v2..treeline.lifecycle.v1.GateDetail.FiguresEntryR\afigures\x1a:\n" +
+	"\fFiguresEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*\x91\x01\n" +
 	"\vGateOutcome\x12\x1c\n" +
 	"\x18GATE_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11GATE_OUTCOME_PASS\x10\x01\x12\x15\n" +
 	"\x11GATE_OUTCOME_FAIL\x10\x02\x12\x1d\n" +
 	"\x19GATE_OUTCOME_INCONCLUSIVE\x10\x03\x12\x17\n" +
-	"\x13GATE_OUTCOME_WAIVED\x10\x042\xd0\x01\n" +
+	"\x13GATE_OUTCOME_WAIVED\x10\x042\x95\x03\n" +
 	"\x11ValidationService\x12[\n" +
-	"\bValidate\x12&.treeline.lifecycle.v1.ValidateRequest\x1a'.treeline.lifecycle.v1.ValidateResponse\x12^\n" +
-	"\tGetReport\x12'.treeline.lifecycle.v1.GetReportRequest\x1a(.treeline.lifecycle.v1.GetReportResponseBGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\bValidate\x12&.treeline.lifecycle.v1.ValidateRequest\x1a'.treeline.lifecycle.v1.ValidateResponse\x12o\n" +
+	"\x0eStreamValidate\x12,.treeline.lifecycle.v1.StreamValidateRequest\x1a-.treeline.lifecycle.v1.StreamValidateResponse0\x01\x12^\n" +
+	"\tGetReport\x12'.treeline.lifecycle.v1.GetReportRequest\x1a(.treeline.lifecycle.v1.GetReportResponse\x12R\n" +
+	"\x05Waive\x12#.treeline.lifecycle.v1.WaiveRequest\x1a$.treeline.lifecycle.v1.WaiveResponseBGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_validation_service_proto_rawDescOnce sync.Once
@@ -494,36 +925,52 @@ func file_treeline_lifecycle_v1_validation_service_proto_rawDescGZIP() []byte {
 }
 
 var file_treeline_lifecycle_v1_validation_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_treeline_lifecycle_v1_validation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_treeline_lifecycle_v1_validation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_treeline_lifecycle_v1_validation_service_proto_goTypes = []any{
-	(GateOutcome)(0),              // 0: treeline.lifecycle.v1.GateOutcome
-	(*ValidateRequest)(nil),       // 1: treeline.lifecycle.v1.ValidateRequest
-	(*ValidateResponse)(nil),      // 2: treeline.lifecycle.v1.ValidateResponse
-	(*GetReportRequest)(nil),      // 3: treeline.lifecycle.v1.GetReportRequest
-	(*GetReportResponse)(nil),     // 4: treeline.lifecycle.v1.GetReportResponse
-	(*ValidationReport)(nil),      // 5: treeline.lifecycle.v1.ValidationReport
-	(*GateResult)(nil),            // 6: treeline.lifecycle.v1.GateResult
-	nil,                           // 7: treeline.lifecycle.v1.GateResult.EvidenceEntry
-	(*ModelVersion)(nil),          // 8: treeline.lifecycle.v1.ModelVersion
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(GateOutcome)(0),               // 0: treeline.lifecycle.v1.GateOutcome
+	(*ValidateRequest)(nil),        // 1: treeline.lifecycle.v1.ValidateRequest
+	(*ValidateResponse)(nil),       // 2: treeline.lifecycle.v1.ValidateResponse
+	(*StreamValidateRequest)(nil),  // 3: treeline.lifecycle.v1.StreamValidateRequest
+	(*StreamValidateResponse)(nil), // 4: treeline.lifecycle.v1.StreamValidateResponse
+	(*WaiveRequest)(nil),           // 5: treeline.lifecycle.v1.WaiveRequest
+	(*WaiveResponse)(nil),          // 6: treeline.lifecycle.v1.WaiveResponse
+	(*GetReportRequest)(nil),       // 7: treeline.lifecycle.v1.GetReportRequest
+	(*GetReportResponse)(nil),      // 8: treeline.lifecycle.v1.GetReportResponse
+	(*ValidationReport)(nil),       // 9: treeline.lifecycle.v1.ValidationReport
+	(*GateResult)(nil),             // 10: treeline.lifecycle.v1.GateResult
+	(*GateDetail)(nil),             // 11: treeline.lifecycle.v1.GateDetail
+	nil,                            // 12: treeline.lifecycle.v1.GateResult.EvidenceEntry
+	nil,                            // 13: treeline.lifecycle.v1.GateDetail.FiguresEntry
+	(*ModelVersion)(nil),           // 14: treeline.lifecycle.v1.ModelVersion
+	(*timestamppb.Timestamp)(nil),  // 15: google.protobuf.Timestamp
 }
 var file_treeline_lifecycle_v1_validation_service_proto_depIdxs = []int32{
-	5, // 0: treeline.lifecycle.v1.ValidateResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
-	5, // 1: treeline.lifecycle.v1.GetReportResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
-	8, // 2: treeline.lifecycle.v1.ValidationReport.version:type_name -> treeline.lifecycle.v1.ModelVersion
-	6, // 3: treeline.lifecycle.v1.ValidationReport.gates:type_name -> treeline.lifecycle.v1.GateResult
-	9, // 4: treeline.lifecycle.v1.ValidationReport.validated_at:type_name -> google.protobuf.Timestamp
-	0, // 5: treeline.lifecycle.v1.GateResult.outcome:type_name -> treeline.lifecycle.v1.GateOutcome
-	7, // 6: treeline.lifecycle.v1.GateResult.evidence:type_name -> treeline.lifecycle.v1.GateResult.EvidenceEntry
-	1, // 7: treeline.lifecycle.v1.ValidationService.Validate:input_type -> treeline.lifecycle.v1.ValidateRequest
-	3, // 8: treeline.lifecycle.v1.ValidationService.GetReport:input_type -> treeline.lifecycle.v1.GetReportRequest
-	2, // 9: treeline.lifecycle.v1.ValidationService.Validate:output_type -> treeline.lifecycle.v1.ValidateResponse
-	4, // 10: treeline.lifecycle.v1.ValidationService.GetReport:output_type -> treeline.lifecycle.v1.GetReportResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	9,  // 0: treeline.lifecycle.v1.ValidateResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
+	10, // 1: treeline.lifecycle.v1.StreamValidateResponse.gate:type_name -> treeline.lifecycle.v1.GateResult
+	9,  // 2: treeline.lifecycle.v1.StreamValidateResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
+	9,  // 3: treeline.lifecycle.v1.WaiveResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
+	9,  // 4: treeline.lifecycle.v1.GetReportResponse.report:type_name -> treeline.lifecycle.v1.ValidationReport
+	14, // 5: treeline.lifecycle.v1.ValidationReport.version:type_name -> treeline.lifecycle.v1.ModelVersion
+	10, // 6: treeline.lifecycle.v1.ValidationReport.gates:type_name -> treeline.lifecycle.v1.GateResult
+	15, // 7: treeline.lifecycle.v1.ValidationReport.validated_at:type_name -> google.protobuf.Timestamp
+	0,  // 8: treeline.lifecycle.v1.GateResult.outcome:type_name -> treeline.lifecycle.v1.GateOutcome
+	12, // 9: treeline.lifecycle.v1.GateResult.evidence:type_name -> treeline.lifecycle.v1.GateResult.EvidenceEntry
+	11, // 10: treeline.lifecycle.v1.GateResult.details:type_name -> treeline.lifecycle.v1.GateDetail
+	0,  // 11: treeline.lifecycle.v1.GateDetail.outcome:type_name -> treeline.lifecycle.v1.GateOutcome
+	13, // 12: treeline.lifecycle.v1.GateDetail.figures:type_name -> treeline.lifecycle.v1.GateDetail.FiguresEntry
+	1,  // 13: treeline.lifecycle.v1.ValidationService.Validate:input_type -> treeline.lifecycle.v1.ValidateRequest
+	3,  // 14: treeline.lifecycle.v1.ValidationService.StreamValidate:input_type -> treeline.lifecycle.v1.StreamValidateRequest
+	7,  // 15: treeline.lifecycle.v1.ValidationService.GetReport:input_type -> treeline.lifecycle.v1.GetReportRequest
+	5,  // 16: treeline.lifecycle.v1.ValidationService.Waive:input_type -> treeline.lifecycle.v1.WaiveRequest
+	2,  // 17: treeline.lifecycle.v1.ValidationService.Validate:output_type -> treeline.lifecycle.v1.ValidateResponse
+	4,  // 18: treeline.lifecycle.v1.ValidationService.StreamValidate:output_type -> treeline.lifecycle.v1.StreamValidateResponse
+	8,  // 19: treeline.lifecycle.v1.ValidationService.GetReport:output_type -> treeline.lifecycle.v1.GetReportResponse
+	6,  // 20: treeline.lifecycle.v1.ValidationService.Waive:output_type -> treeline.lifecycle.v1.WaiveResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_treeline_lifecycle_v1_validation_service_proto_init() }
@@ -532,13 +979,18 @@ func file_treeline_lifecycle_v1_validation_service_proto_init() {
 		return
 	}
 	file_treeline_lifecycle_v1_model_version_proto_init()
+	file_treeline_lifecycle_v1_validation_service_proto_msgTypes[3].OneofWrappers = []any{
+		(*StreamValidateResponse_Started)(nil),
+		(*StreamValidateResponse_Gate)(nil),
+		(*StreamValidateResponse_Report)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_treeline_lifecycle_v1_validation_service_proto_rawDesc), len(file_treeline_lifecycle_v1_validation_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ValidationService_Validate_FullMethodName  = "/treeline.lifecycle.v1.ValidationService/Validate"
-	ValidationService_GetReport_FullMethodName = "/treeline.lifecycle.v1.ValidationService/GetReport"
+	ValidationService_Validate_FullMethodName       = "/treeline.lifecycle.v1.ValidationService/Validate"
+	ValidationService_StreamValidate_FullMethodName = "/treeline.lifecycle.v1.ValidationService/StreamValidate"
+	ValidationService_GetReport_FullMethodName      = "/treeline.lifecycle.v1.ValidationService/GetReport"
+	ValidationService_Waive_FullMethodName          = "/treeline.lifecycle.v1.ValidationService/Waive"
 )
 
 // ValidationServiceClient is the client API for ValidationService service.
@@ -30,7 +32,12 @@ const (
 // ValidationService runs the gates that stand between Trained and Validated.
 type ValidationServiceClient interface {
 	Validate(ctx context.Context, in *ValidateRequest, opts ...grpc.CallOption) (*ValidateResponse, error)
+	// StreamValidate is Validate with progress: each gate as it is decided, then the report.
+	StreamValidate(ctx context.Context, in *StreamValidateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamValidateResponse], error)
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*GetReportResponse, error)
+	// Waive accepts a version in spite of failed or inconclusive gates, in somebody's name and with a reason. The artifact
+	// and parity gates cannot be waived.
+	Waive(ctx context.Context, in *WaiveRequest, opts ...grpc.CallOption) (*WaiveResponse, error)
 }
 
 type validationServiceClient struct {
@@ -51,10 +58,39 @@ func (c *validationServiceClient) Validate(ctx context.Context, in *ValidateRequ
 	return out, nil
 }
 
+func (c *validationServiceClient) StreamValidate(ctx context.Context, in *StreamValidateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamValidateResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ValidationService_ServiceDesc.Streams[0], ValidationService_StreamValidate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamValidateRequest, StreamValidateResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ValidationService_StreamValidateClient = grpc.ServerStreamingClient[StreamValidateResponse]
+
 func (c *validationServiceClient) GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*GetReportResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetReportResponse)
 	err := c.cc.Invoke(ctx, ValidationService_GetReport_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *validationServiceClient) Waive(ctx context.Context, in *WaiveRequest, opts ...grpc.CallOption) (*WaiveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WaiveResponse)
+	err := c.cc.Invoke(ctx, ValidationService_Waive_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +104,12 @@ func (c *validationServiceClient) GetReport(ctx context.Context, in *GetReportRe
 // ValidationService runs the gates that stand between Trained and Validated.
 type ValidationServiceServer interface {
 	Validate(context.Context, *ValidateRequest) (*ValidateResponse, error)
+	// StreamValidate is Validate with progress: each gate as it is decided, then the report.
+	StreamValidate(*StreamValidateRequest, grpc.ServerStreamingServer[StreamValidateResponse]) error
 	GetReport(context.Context, *GetReportRequest) (*GetReportResponse, error)
+	// Waive accepts a version in spite of failed or inconclusive gates, in somebody's name and with a reason. The artifact
+	// and parity gates cannot be waived.
+	Waive(context.Context, *WaiveRequest) (*WaiveResponse, error)
 	mustEmbedUnimplementedValidationServiceServer()
 }
 
@@ -82,8 +123,14 @@ type UnimplementedValidationServiceServer struct{}
 func (UnimplementedValidationServiceServer) Validate(context.Context, *ValidateRequest) (*ValidateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Validate not implemented")
 }
+func (UnimplementedValidationServiceServer) StreamValidate(*StreamValidateRequest, grpc.ServerStreamingServer[StreamValidateResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamValidate not implemented")
+}
 func (UnimplementedValidationServiceServer) GetReport(context.Context, *GetReportRequest) (*GetReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReport not implemented")
+}
+func (UnimplementedValidationServiceServer) Waive(context.Context, *WaiveRequest) (*WaiveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Waive not implemented")
 }
 func (UnimplementedValidationServiceServer) mustEmbedUnimplementedValidationServiceServer() {}
 func (UnimplementedValidationServiceServer) testEmbeddedByValue()                           {}
@@ -124,6 +171,17 @@ func _ValidationService_Validate_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ValidationService_StreamValidate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamValidateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ValidationServiceServer).StreamValidate(m, &grpc.GenericServerStream[StreamValidateRequest, StreamValidateResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ValidationService_StreamValidateServer = grpc.ServerStreamingServer[StreamValidateResponse]
+
 func _ValidationService_GetReport_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetReportRequest)
 	if err := dec(in); err != nil {
@@ -138,6 +196,24 @@ func _ValidationService_GetReport_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ValidationServiceServer).GetReport(ctx, req.(*GetReportRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ValidationService_Waive_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WaiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ValidationServiceServer).Waive(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ValidationService_Waive_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ValidationServiceServer).Waive(ctx, req.(*WaiveRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -157,7 +233,17 @@ var ValidationService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetReport",
 			Handler:    _ValidationService_GetReport_Handler,
 		},
+		{
+			MethodName: "Waive",
+			Handler:    _ValidationService_Waive_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamValidate",
+			Handler:       _ValidationService_StreamValidate_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "treeline/lifecycle/v1/validation_service.proto",
 }

@@ -1,0 +1,38 @@
+package store
+
+import "time"
+
+// Decision is what a trigger policy decided at one moment.
+type Decision struct {
+	ID       int64 // assigned by the store, ascending
+	Model    string
+	Kind     string // "manual", "schedule", "drift", "new_data", "performance", "max_age"
+	At       time.Time
+	Outcome  string // "fired", "coalesced", "cooldown", "weekly_limit", "not_due", "proposed", "inconclusive"
+	Reason   string // one sentence with the figures
+	Actor    string
+	RunID    string // workflow that it started or joined
+	Evidence map[string]string
+}
+
+// DecisionQuery selects decisions. Zero fields do not restrict.
+type DecisionQuery struct {
+	Model   string
+	Kind    string
+	Outcome string
+	Since   time.Time
+	// PageSize 0 means DefaultPageSize; more than MaxPageSize is cut to it.
+	PageSize  int
+	PageToken string
+}
+
+// Schedule is the state of one configured schedule.
+type Schedule struct {
+	Model string
+	Job   string // "train" or "batch_inference"
+	// LastAt is the scheduled time that fired last, not when it was handled; zero before the first.
+	LastAt      time.Time
+	LastOutcome string
+	Paused      bool
+	PauseReason string // with who paused it
+}
