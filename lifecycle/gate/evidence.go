@@ -63,7 +63,9 @@ func (s *Service) conclude(ctx context.Context, v version.Version, r Request, ga
 		ValidatedAt: now, Actor: r.Actor,
 	}
 	for _, g := range gates {
-		e.Gates = append(e.Gates, evidenceGate(g))
+		e.Gates = append(e.Gates, evidenceGate{
+			Gate: g.Gate, Outcome: g.Outcome, Summary: g.Summary, Hint: g.Hint, Evidence: g.Evidence,
+		})
 	}
 	canonical, sum, err := e.encode()
 	if err != nil {
@@ -176,7 +178,9 @@ func (s *Service) Report(ctx context.Context, model string, v int64) (Report, er
 		EvidenceDigest: ev.Digest,
 	}
 	for _, g := range e.Gates {
-		report.Gates = append(report.Gates, Result(g))
+		report.Gates = append(report.Gates, Result{
+			Gate: g.Gate, Outcome: g.Outcome, Summary: g.Summary, Hint: g.Hint, Evidence: g.Evidence,
+		})
 	}
 	return report, nil
 }

@@ -52,16 +52,30 @@ const (
 	Pass         Outcome = "pass"
 	Fail         Outcome = "fail"
 	Inconclusive Outcome = "inconclusive"
+	Waived       Outcome = "waived" // somebody accepted the version in spite of it; see Result.WaivedBy
 )
 
 // The names of the gates.
 const (
-	Artifact = "artifact"
-	Parity   = "parity"
+	Artifact           = "artifact"
+	Parity             = "parity"
+	AUCFloor           = "auc_floor"
+	ChampionChallenger = "champion_challenger"
+	Slices             = "slices"
+	Calibration        = "calibration"
+	FeatureStability   = "feature_stability"
+	NoDrift            = "no_drift"
+	Validator          = "validator"
 )
 
 // ErrNotPassed means that a version that must pass the gates does not. The message has the gate's summary and hint.
 var ErrNotPassed = errors.New("gate: not passed")
+
+// ErrNotWaivable: the artifact and parity gates cannot be waived, nor gates that do not stand in the way.
+var ErrNotWaivable = errors.New("gate: cannot be waived")
+
+// ErrInvalid: a field of the request is missing or out of its limits.
+var ErrInvalid = errors.New("gate: request not valid")
 
 // Result is the verdict of one gate.
 type Result struct {
@@ -70,6 +84,18 @@ type Result struct {
 	Summary  string            // one sentence with the figures
 	Hint     string            // what to do; empty when it passed
 	Evidence map[string]string // the figures
+	// Required: without it the version does not pass. Other gates are reported and decide nothing.
+	Required               bool
+	WaivedBy, WaivedReason string
+	Details                []Detail // per slice or feature
+}
+
+// Detail is the part of a verdict about one slice or feature.
+type Detail struct {
+	Name    string
+	Outcome Outcome
+	Summary string
+	Figures map[string]float64
 }
 
 // Report is the outcome of one validation.
@@ -80,6 +106,8 @@ type Report struct {
 	ValidatedAt    time.Time
 	Actor          string
 	EvidenceDigest string // "sha256:<hex>" of the canonical JSON
+	// Explanation says in one to six sentences why the version is blocked and what to do, or that it passed.
+	Explanation string
 }
 
 // Passed reports whether all gates passed.
@@ -89,6 +117,8 @@ func (r Report) Passed() bool { return r.Outcome == Pass }
 type Request struct {
 	Model   string
 	Version int64 // 0 means the newest Trained version
+
+	Progress Progress // may be nil
 
 	Actor, AuthMethod, RequestID string
 }
@@ -110,11 +140,15 @@ type FeatureTable struct {
 type Deps struct {
 	Store    store.Store
 	Versions *version.Service
-	Columns  Columns          // nil skips the check against the feature table
-	MinRows  int64            // golden rows below which parity is inconclusive; DefaultMinRows when 0
-	Alloc    memory.Allocator // memory.DefaultAllocator when nil
-	Logger   *slog.Logger     // discards when nil
-	Now      func() time.Time // time.Now when nil
+	Columns  Columns // nil skips the check against the feature table
+	// Policies gives a model's policy; nil, or ok false: only the artifact and parity gates.
+	Policies   func(model string) (p Policy, ok bool)
+	Statistics Statistics       // nil: feature_stability and no_drift are inconclusive
+	Runner     Runner           // nil: the validator is inconclusive
+	MinRows    int64            // golden rows below which parity is inconclusive; DefaultMinRows when 0
+	Alloc      memory.Allocator // memory.DefaultAllocator when nil
+	Logger     *slog.Logger     // discards when nil
+	Now        func() time.Time // time.Now when nil
 }
 
 // DefaultMinRows suits small models and examples. In production ask for 1000 or more.
