@@ -39,6 +39,8 @@ var (
 	ErrTargetMismatch = errors.New("warehouse: output table has other columns")
 	// ErrColumn: a requested column is absent or of a type that cannot be read.
 	ErrColumn = errors.New("warehouse: column")
+	// ErrSQL: a query is not one SELECT over tables, or does not run. The message says where. The author of the query acts.
+	ErrSQL = errors.New("warehouse: query")
 	// ErrDuplicateKey: key columns do not identify rows. The message shows examples of the keys' count, not their values.
 	ErrDuplicateKey = errors.New("warehouse: duplicate keys")
 	// ErrNullKey: key columns hold nulls, so those rows cannot be named. The message shows their number.
@@ -97,9 +99,11 @@ func validIdentifier(s string) bool {
 type Input struct {
 	Table TableName
 	Files string // path or glob; used when set
-	// DateColumn and Date restrict a table or files to one day, when both are set.
+	// DateColumn and Date restrict a table or files to one day, DateColumn and Through to the days up to and including one.
+	// Rows without a date are left out then. At most one of Date and Through may be set.
 	DateColumn string
 	Date       string // YYYY-MM-DD
+	Through    string // YYYY-MM-DD
 	// Columns to read, in this order. Empty means all.
 	Columns []string
 	// Keys must identify rows; checked when the snapshot is made.
@@ -182,6 +186,26 @@ type Commit struct {
 	Replaced    bool      // rows of an earlier run were replaced
 }
 
+// Materialisation is a query whose rows are one day of a features table.
+type Materialisation struct {
+	Table TableName // that the rows are put into; created when missing
+	// SQL is one SELECT. It names tables as catalog.schema.table and reads nothing else. :compute_date stands for Date and
+	// is bound as a value of type DATE.
+	SQL string
+	// DateColumn is the column of the result that holds the day; each row must have Date there.
+	DateColumn string
+	Date       string // YYYY-MM-DD
+	// CodeDigest identifies everything that decides the rows besides SQL; another digest computes them again.
+	CodeDigest string
+}
+
+// Materialised describes the rows of one day of a features table.
+type Materialised struct {
+	Computed bool   // false: an earlier computation still stands
+	Rows     int64  // of the day
+	Version  string // identifies their content: equal versions mean equal rows
+}
+
 // Warehouse is implemented by each kind of warehouse.
 type Warehouse interface {
 	// Describe returns all columns of the input, with the types that Read will deliver, without reading its rows, so that
@@ -193,6 +217,12 @@ type Warehouse interface {
 	Snapshot(ctx context.Context, in Input) (Ref, error)
 	// Read streams a pinned version.
 	Read(ctx context.Context, q Query) (RecordStream, error)
+	// Materialise replaces the rows of one day of a features table by what the query selects, in one atomic step. When the
+	// table still holds what an earlier call with the same SQL, digest and day put there, nothing is computed. Calls for
+	// the same table and day take turns, so that of equal ones the first computes. It fails with ErrSQL, ErrTableNotFound
+	// (of a table that the query names), ErrEmptyTable (the query gives no rows), ErrColumn (the date column is absent or
+	// has another day) or ErrTargetMismatch; the table is then as it was.
+	Materialise(ctx context.Context, m Materialisation) (Materialised, error)
 	// Begin checks the target (ErrTargetMismatch) and opens a staging area for the batch.
 	Begin(ctx context.Context, id BatchID, t Target) (Writer, error)
 	// Rows returns up to limit rows of a batch from its output table, ordered by the target's keys.

@@ -1,0 +1,82 @@
+package training
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Format is the number of the file formats of the trainer contract (docs/format/trainer.md).
+const Format = 1
+
+// Spec is spec.json: everything that a trainer is told.
+type Spec struct {
+	Format              int            `json:"format"`
+	TrainingID          string         `json:"training_id"`
+	IdempotencyKey      string         `json:"idempotency_key"` // the same for all attempts of a training
+	ModelKey            string         `json:"model_key"`
+	RegisteredModelName string         `json:"registered_model_name"`
+	TrainerClass        string         `json:"trainer_class"`
+	ModulePath          []string       `json:"module_path"`
+	Features            Features       `json:"features"`
+	LabelCol            string         `json:"label_col"`
+	KeyCols             []string       `json:"key_cols"`
+	DateCol             string         `json:"date_col"`
+	ExcludeCols         []string       `json:"exclude_cols"`
+	Hyperparameters     map[string]any `json:"hyperparameters"`
+	Metrics             map[string]any `json:"metrics"`
+	Split               Split          `json:"split"`
+	Seed                int64          `json:"seed"`
+	GitSHA              string         `json:"git_sha"`
+	Environment         string         `json:"environment"`
+	MLflow              *MLflow        `json:"mlflow"` // null: no tracking server
+	Traceparent         string         `json:"traceparent"`
+	OutputDir           string         `json:"output_dir"` // set by the Trainer
+	HeartbeatSeconds    int            `json:"heartbeat_seconds"`
+	ParityRows          int            `json:"parity_rows"`
+}
+
+// Features is the table to train on, as a Parquet file.
+type Features struct {
+	Path        string `json:"path"`
+	Rows        int64  `json:"rows"`
+	Version     string `json:"version"`
+	ComputeDate string `json:"compute_date"`
+	Table       string `json:"table"`
+}
+
+// Split says how the holdout is taken.
+type Split struct {
+	Method          string  `json:"method"` // "key_hash" or "time"
+	HoldoutFraction float64 `json:"holdout_fraction"`
+	Seed            int64   `json:"seed"`
+}
+
+// MLflow says where the run is logged.
+type MLflow struct {
+	TrackingURI string `json:"tracking_uri"`
+	Experiment  string `json:"experiment"`
+	RunName     string `json:"run_name"`
+}
+
+// encode is spec.json. Lists and maps are never null.
+func (s Spec) encode() ([]byte, error) {
+	for _, list := range []*[]string{&s.ModulePath, &s.KeyCols, &s.ExcludeCols} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	for _, m := range []*map[string]any{&s.Hyperparameters, &s.Metrics} {
+		if *m == nil {
+			*m = map[string]any{}
+		}
+	}
+	s.Format = Format
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("writing spec.json: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Encode returns the bytes of spec.json. It fails for hyperparameters that JSON cannot hold (NaN, infinities).
+func (s Spec) Encode() ([]byte, error) { return s.encode() }
