@@ -57,8 +57,8 @@ type Batch struct {
 	Attempt      int
 }
 
-// Timing is the time that one step took: wall time of resolve, snapshot, commit and total; of read, bind, score, stamp and
-// write, which overlap, busy time summed over the workers.
+// Timing is the time that one step took: wall time of resolve, snapshot, commit and total; of read, bind, score, profile (where statistics are kept), stamp
+// and write, which overlap, busy time summed over the workers.
 type Timing struct {
 	Step     string
 	Duration time.Duration

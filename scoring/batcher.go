@@ -40,6 +40,7 @@ type Deps struct {
 	Warehouse warehouse.Warehouse
 	Ledger    Ledger
 	Configs   []ModelConfig
+	Profiles  Profiles // nil keeps no statistics of the rows
 	Options   Options
 	Tracer    trace.TracerProvider
 	Logger    *slog.Logger

@@ -266,6 +266,11 @@ func (w *worker) score(ctx context.Context, c *piece) error {
 		return w.steps.score.failed(ctx, err)
 	}
 	w.steps.score.add(start)
+	if j.recorder != nil {
+		start = time.Now()
+		j.recorder.Add(c.first, c.in)
+		w.steps.profile.add(start)
+	}
 
 	start = time.Now()
 	defer func() { w.steps.stamp.add(start) }()

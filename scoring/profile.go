@@ -13,7 +13,7 @@ const HistogramBins = 100
 // of the likeliest one.
 func isProbability(m *forest.Model) bool {
 	switch m.Link.Kind {
-	case forest.Sigmoid, forest.Softmax, forest.OneVsAll, forest.Hinge:
+	case forest.Sigmoid, forest.Softmax, forest.OneVsAll, forest.Hinge, forest.Probability:
 		return true
 	default:
 		return false

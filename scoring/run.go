@@ -39,6 +39,8 @@ type job struct {
 	columns []string
 	spec    frame.OutputSpec
 	batch   Batch
+	// recorder takes the rows for Deps.Profiles; nil when nobody wants them.
+	recorder Recorder
 
 	read, scored, written atomic.Int64
 	telling               sync.Mutex // counters are read and published as one, so that they only grow
@@ -209,6 +211,7 @@ func (j *job) run(ctx context.Context, release func()) error {
 		return fmt.Errorf("output %s: %w", j.plan.output, err)
 	}
 	j.enter(ctx, PhaseScore)
+	j.record(ctx)
 	if err = j.pipe(ctx, w); err == nil {
 		release()
 		err = j.commit(ctx, w)
@@ -220,6 +223,7 @@ func (j *job) run(ctx context.Context, release func()) error {
 		}
 		return err
 	}
+	j.recorded(ctx)
 	return nil
 }
 

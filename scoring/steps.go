@@ -13,6 +13,7 @@ import (
 // time that the step's own work took, summed over its workers. The same sums are the batch's timings.
 type steps struct {
 	read, bind, score, stamp, write *step
+	profile                         *step // nil when no statistics are kept
 }
 
 type step struct {
@@ -27,10 +28,20 @@ func (j *job) newSteps(ctx context.Context) *steps {
 		_, span := j.b.tracer.Start(ctx, name) //nolint:spancheck // steps.end ends it
 		return &step{name: name, span: span}   //nolint:spancheck // steps.end ends it
 	}
-	return &steps{read: open("read"), bind: open("bind"), score: open("score"), stamp: &step{name: "stamp"}, write: open("write")}
+	s := &steps{read: open("read"), bind: open("bind"), score: open("score"), stamp: &step{name: "stamp"}, write: open("write")}
+	if j.recorder != nil {
+		s.profile = &step{name: "profile"}
+	}
+	return s
 }
 
-func (s *steps) all() []*step { return []*step{s.read, s.bind, s.score, s.stamp, s.write} }
+func (s *steps) all() []*step {
+	all := []*step{s.read, s.bind, s.score, s.stamp, s.write}
+	if s.profile != nil {
+		all = append(all, s.profile)
+	}
+	return all
+}
 
 // add counts the time since start.
 func (s *step) add(start time.Time) { s.busy.Add(int64(time.Since(start))) }
