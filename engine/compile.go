@@ -9,10 +9,11 @@ import (
 
 // Options change how a model is compiled. The zero value scores all trees and takes only NaN and null as missing.
 type Options struct {
-	// Iterations is the number of boosting rounds to score, at most the model's; 0 means all.
+	// Iterations is the number of boosting rounds to score, at most the model's; 0 means the model's own choice, which
+	// is all unless it says forest.Model.Stop.
 	Iterations int
 	// Missing is a value read as missing as well as NaN (XGBoost's `missing`), compared in the model's input type.
-	// nil means none.
+	// nil means the model's own, forest.Model.Missing.
 	Missing *float64
 }
 
@@ -32,6 +33,12 @@ const (
 func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if o.Iterations == 0 {
+		o.Iterations = m.Stop
+	}
+	if o.Missing == nil {
+		o.Missing = m.Missing
 	}
 	trees, link, err := rounds(m, o.Iterations)
 	if err != nil {

@@ -38,6 +38,12 @@ type Model struct {
 	// Iterations is the number of boosting rounds that Trees holds (trees per round = len(Trees)/Iterations where
 	// every round grows the same number of trees). 0 when the format does not say.
 	Iterations int
+	// Stop is the number of first boosting rounds that count unless the caller asks for another number: the wrappers of
+	// scikit-learn's style stop at the best round of early stopping. 0 means all.
+	Stop int
+	// Missing is a value that the model itself reads as missing besides NaN, unless the caller names another; nil means
+	// none. Pickled XGBoost wrappers carry one.
+	Missing *float64
 
 	NonFiniteLeaves bool
 	Provenance      Provenance
@@ -54,6 +60,8 @@ type Feature struct {
 	Unknown UnknownCategory
 	// RejectInfinite is set where the library itself refuses infinite values (or ones beyond float32).
 	RejectInfinite bool
+	// RejectMissing is set where the library itself refuses NaN (scikit-learn before 1.3, and some estimators since).
+	RejectMissing bool
 }
 
 // FeatureKind tells numbers from categories.
@@ -219,6 +227,7 @@ const (
 	Hinge                        // 1 if margin > 0 else 0
 	ArgMax                       // index of the largest margin, one column (multi:softmax)
 	Ascending                    // the row's margins in ascending order (reg:quantileerror with several alphas, XGBoost 3.4)
+	Probability                  // margin, which is a class probability already (scikit-learn's averaged class fractions)
 )
 
 // Width returns the number of prediction columns for a model with the given number of outputs.
@@ -240,6 +249,26 @@ type Provenance struct {
 	// it names none. Scoring does not heed it: all trees count. Releases before 2.0 name the last round when training
 	// did not stop early.
 	BestIteration *int
+	// Estimator is the Python class that the file holds or that its metadata names: "sklearn.ensemble._forest.
+	// RandomForestClassifier", "xgboost.sklearn.XGBClassifier"; empty for a library's own model file.
+	Estimator string
+	// Inputs are the columns of an MLflow signature, in its order; nil when there is none or it names no columns.
+	Inputs []Input
+	// Files are all files that the model was read from, the one that was opened first; nil when it is that one only.
+	Files []File
+}
+
+// Input is a column of an MLflow model signature.
+type Input struct {
+	Name     string
+	Type     string // "double", "float", "long", "integer", "boolean", "string", ...
+	Required bool   // false where the training rows had missing values
+}
+
+// File is one file of a model that has several.
+type File struct {
+	Name   string // relative to the directory of the file that was opened, with slashes
+	Digest string // "sha256:<hex>"
 }
 
 // Task is what a model predicts, as far as its link tells.
@@ -260,6 +289,11 @@ func (m *Model) Task() Task {
 			return Binary
 		}
 	case Softmax, OneVsAll, ArgMax:
+		return Multiclass
+	case Probability:
+		if m.Outputs == 1 {
+			return Binary
+		}
 		return Multiclass
 	}
 	return Regression

@@ -72,6 +72,8 @@ func (m *Model) validateHead() error {
 		return headError("scale is %v", m.Scale)
 	case m.Iterations < 0:
 		return headError("%d iterations", m.Iterations)
+	case m.Stop < 0 || m.Stop > m.Iterations:
+		return headError("stop after %d of %d iterations", m.Stop, m.Iterations)
 	case m.Arithmetic.Input > Float32, m.Arithmetic.Sum > Float32, m.Arithmetic.CategoryCast > CastNonNegative:
 		return headError("unknown arithmetic %+v", m.Arithmetic)
 	}
@@ -90,7 +92,7 @@ func (m *Model) validateHead() error {
 
 func (l *Link) validate() error {
 	switch {
-	case l.Kind > Ascending || l.Type > Float32:
+	case l.Kind > Probability || l.Type > Float32:
 		return headError("unknown link %+v", *l)
 	case l.Divisor == 0 || !isFinite(l.Divisor):
 		return headError("link divisor is %v", l.Divisor)

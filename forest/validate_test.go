@@ -191,3 +191,26 @@ func TestValidateMutations(t *testing.T) {
 		t.Errorf("only %d mutants were accepted: the test shows little", accepted)
 	}
 }
+
+func TestStop(t *testing.T) {
+	m := &forest.Model{
+		Outputs: 1, Base: []float64{0}, Scale: 1, Iterations: 3, Link: forest.Link{Kind: forest.Probability, Slope: 1, Divisor: 1},
+	}
+	for stop, valid := range map[int]bool{0: true, 3: true, 4: false, -1: false} {
+		m.Stop = stop
+		if err := m.Validate(); (err == nil) != valid {
+			t.Errorf("stop %d of 3: %v", stop, err)
+		}
+	}
+}
+
+func TestTaskOfProbabilities(t *testing.T) {
+	m := &forest.Model{Outputs: 1, Link: forest.Link{Kind: forest.Probability}}
+	if got := m.Task(); got != forest.Binary {
+		t.Errorf("one output is task %d", got)
+	}
+	m.Outputs = 3
+	if got := m.Task(); got != forest.Multiclass {
+		t.Errorf("three outputs are task %d", got)
+	}
+}

@@ -227,9 +227,11 @@ func (b *Binding) Bind(blk *engine.Block, rec arrow.Record) ([]Refusal, error) {
 	}
 	b.infinite = blk.Refusals(b.infinite[:0], 0)
 	for _, r := range b.infinite {
-		b.refusals = append(b.refusals, Refusal{
-			Row: r.Row, Column: b.readers[r.Feature].name, Reason: "the value is infinite for the model, which its library refuses",
-		})
+		reason := "the value is infinite for the model, which its library refuses"
+		if r.Missing {
+			reason = "the value is missing, which the model's library refuses"
+		}
+		b.refusals = append(b.refusals, Refusal{Row: r.Row, Column: b.readers[r.Feature].name, Reason: reason})
 	}
 	slices.SortStableFunc(b.refusals, func(x, y Refusal) int { return x.Row - y.Row })
 	return b.refusals, nil

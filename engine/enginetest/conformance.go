@@ -141,13 +141,17 @@ func Compare(t *testing.T, p *engine.Program, table *Table, want, base []float64
 
 func checkRefusals(t *testing.T, p *engine.Program, m *forest.Model, o engine.Options, table *Table) {
 	t.Helper()
+	if o.Missing == nil {
+		o.Missing = m.Missing
+	}
 	var want []engine.Refusal
 	for f := range m.Features {
-		for r := 0; r < table.Rows && m.Features[f].RejectInfinite; r++ {
+		for r := range table.Rows {
 			x := table.Columns[f].Value(r).Input(m.Arithmetic.Input)
-			missing := o.Missing != nil && x == (Value{Kind: Float, F: *o.Missing}).Input(m.Arithmetic.Input)
-			if math.IsInf(x, 0) && !missing {
-				want = append(want, engine.Refusal{Row: r, Feature: f})
+			missing := math.IsNaN(x) ||
+				o.Missing != nil && x == (Value{Kind: Float, F: *o.Missing}).Input(m.Arithmetic.Input)
+			if missing && m.Features[f].RejectMissing || !missing && math.IsInf(x, 0) && m.Features[f].RejectInfinite {
+				want = append(want, engine.Refusal{Row: r, Feature: f, Missing: missing})
 			}
 		}
 	}

@@ -49,6 +49,7 @@ func Model(rng *rand.Rand, s Shape) *forest.Model {
 	}
 	for f := range 1 + rng.IntN(s.Features) {
 		m.Features = append(m.Features, forest.Feature{Name: fmt.Sprintf("f%d", f), RejectInfinite: coin()})
+		m.Features[f].RejectMissing = rng.IntN(8) == 0
 	}
 	for range m.Outputs {
 		m.Base = append(m.Base, rng.NormFloat64())
@@ -76,6 +77,13 @@ func Model(rng *rand.Rand, s Shape) *forest.Model {
 			}
 		}
 		m.Trees = append(m.Trees, t)
+	}
+	if rng.IntN(6) == 0 {
+		m.Stop = 1 + rng.IntN(m.Iterations)
+	}
+	if rng.IntN(6) == 0 {
+		missing := g.tricky[rng.IntN(len(g.tricky))]
+		m.Missing = &missing
 	}
 	return m
 }

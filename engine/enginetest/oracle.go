@@ -63,6 +63,12 @@ func (v Value) Input(t forest.FloatType) float64 {
 
 // Margins scores one row. base replaces the model's base margins unless it is nil.
 func Margins(m *forest.Model, o engine.Options, row []Value, base []float64) []float64 {
+	if o.Missing == nil {
+		o.Missing = m.Missing
+	}
+	if o.Iterations == 0 {
+		o.Iterations = m.Stop
+	}
 	x := make([]float64, len(row))
 	for f, v := range row {
 		x[f] = v.Input(m.Arithmetic.Input)
