@@ -34,13 +34,18 @@ type Config struct {
 	Warehouse Warehouse `yaml:"warehouse"`
 	Registry  Registry  `yaml:"registry"`
 	// Models are paths of per-model config.yml files.
-	Models    []string  `yaml:"models"`
-	Scoring   Scoring   `yaml:"scoring"`
-	GRPC      GRPC      `yaml:"grpc"`
-	Arrow     Arrow     `yaml:"arrow"`
-	Shutdown  Shutdown  `yaml:"shutdown"`
-	Log       Log       `yaml:"log"`
-	Telemetry Telemetry `yaml:"telemetry"`
+	Models        []string      `yaml:"models"`
+	Scoring       Scoring       `yaml:"scoring"`
+	Training      Trainer       `yaml:"training"`
+	MLflow        MLflow        `yaml:"mlflow"`
+	Orchestration Orchestration `yaml:"orchestration"`
+	Monitoring    Monitoring    `yaml:"monitoring"`
+	Alerts        Alerts        `yaml:"alerts"`
+	GRPC          GRPC          `yaml:"grpc"`
+	Arrow         Arrow         `yaml:"arrow"`
+	Shutdown      Shutdown      `yaml:"shutdown"`
+	Log           Log           `yaml:"log"`
+	Telemetry     Telemetry     `yaml:"telemetry"`
 
 	origin origins
 }
@@ -126,6 +131,12 @@ func Default() Config {
 		Warehouse: Warehouse{MemoryLimit: 1 << 30},
 		Registry:  Registry{MaxArtifactBytes: 4 << 30},
 		Scoring:   Scoring{MemoryBudget: 512 << 20, CachedModels: 32, RowErrors: "fail"},
+		Training: Trainer{
+			Parallel: 2, Timeout: 2 * time.Hour, Grace: 10 * time.Second, OutputBytes: 16 << 20,
+		},
+		MLflow:        MLflow{Publish: true, Poll: time.Minute, Timeout: 30 * time.Second, Environment: "dev"},
+		Orchestration: Orchestration{Parallel: 2},
+		Monitoring:    Monitoring{Bins: 20, Categories: 50, Evaluate: time.Minute},
 		GRPC: GRPC{
 			UnaryBytes: 4 << 20, StreamBytes: 16 << 20, UploadBytes: 16 << 30, MaxStreams: 256,
 			UnaryTimeout: 10 * time.Minute, ScoreBytes: 512 << 20,
@@ -137,12 +148,17 @@ func Default() Config {
 	}
 }
 
-// Redacted returns a copy that may be shown or logged: credentials are replaced. No key holds one today; addresses lose
-// user information should someone have written it there.
+// Redacted returns a copy that may be shown or logged: credentials are replaced. Addresses lose user information should
+// someone have written it there; the URL of an alert receiver keeps its host, since its path is often the credential.
 func (c Config) Redacted() Config {
 	c.Listeners.Data, c.Listeners.Admin = redactAddress(c.Listeners.Data), redactAddress(c.Listeners.Admin)
 	c.Models = slices.Clone(c.Models)
 	c.Warehouse.Seed = slices.Clone(c.Warehouse.Seed)
+	c.MLflow.TrackingURI = redactAddress(c.MLflow.TrackingURI)
+	c.Alerts.Receivers = slices.Clone(c.Alerts.Receivers)
+	for i := range c.Alerts.Receivers {
+		c.Alerts.Receivers[i].URL = redactURL(c.Alerts.Receivers[i].URL)
+	}
 	c.origin = maps.Clone(c.origin)
 	return c
 }
@@ -167,6 +183,11 @@ func (c *Config) resolvePaths(dir string) {
 	for i := range c.Models {
 		abs(&c.Models[i])
 	}
+	if strings.ContainsRune(c.Training.Python, filepath.Separator) { // a bare name is looked up in PATH
+		abs(&c.Training.Python)
+	}
+	abs(&c.Training.PackagePath)
+	abs(&c.Training.WorkDir)
 	for i := range c.Warehouse.Seed {
 		abs(&c.Warehouse.Seed[i].File)
 	}

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"flag"
-	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -84,6 +83,20 @@ func TestLoadEveryKey(t *testing.T) {
 		Registry: Registry{MaxArtifactBytes: 2 << 30},
 		Models:   []string{"testdata/good/churn.yml", "/etc/treeline/fraud.yml"},
 		Scoring:  Scoring{Threads: 3, MemoryBudget: 256 << 20, CachedModels: 4, RowErrors: "null"},
+		Training: Trainer{
+			Python: "testdata/good/venv/bin/python", PackagePath: "testdata/good/python", WorkDir: "/tmp/trainings", Parallel: 3,
+			Timeout: time.Hour, Grace: 20 * time.Second, OutputBytes: 1 << 20,
+		},
+		MLflow: MLflow{
+			TrackingURI: "http://127.0.0.1:5000", Username: "treeline", PasswordEnv: "MLFLOW_TRACKING_PASSWORD",
+			Poll: 2 * time.Minute, Timeout: 5 * time.Second, Environment: "uat",
+		},
+		Orchestration: Orchestration{Parallel: 4},
+		Monitoring:    Monitoring{Bins: 10, Categories: 20, Evaluate: 30 * time.Second},
+		Alerts: Alerts{Receivers: []Receiver{
+			{Name: "ops", Kind: "slack", URLEnv: "SLACK_URL"},
+			{Name: "pager", Kind: "webhook", URL: "https://pager.example/hook", SecretEnv: "PAGER_KEY"},
+		}},
 		GRPC: GRPC{
 			UnaryBytes: 8 << 20, StreamBytes: 32 << 20, UploadBytes: 1e9, MaxStreams: 64,
 			UnaryTimeout: 90 * time.Second, ScoreBytes: 128 << 20,
@@ -180,33 +193,6 @@ func TestHugeFile(t *testing.T) {
 	}
 }
 
-func TestLoadModel(t *testing.T) {
-	got, err := LoadModel("testdata/good/churn.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Model{
-		ModelKey: "churn", RegisteredModelName: "churn_model",
-		TrainerClass:   "treeline.training.LightGBMTrainer",
-		ValidatorClass: "treeline.training.Validator", InferenceClass: "treeline.training.BatchInference",
-		Data: Data{
-			FeaturesTable: "uat.features.churn_features", LabelCol: "churn", KeyCols: []string{"account_id", "day"},
-			DateCol: "compute_date", ExcludeCols: []string{"loaded_at"},
-		},
-		Hyperparameters: map[string]any{
-			"n_estimators": uint64(100), "learning_rate": 0.05, "missing": math.NaN(),
-			"monotone": []any{uint64(1), int64(-1), uint64(0)},
-			"nested":   map[string]any{"deep": map[string]any{"deeper": true, "none": nil}},
-		},
-		Metrics:           Metrics{AUCThreshold: 0.75, More: map[string]any{"recall_at": 0.3}},
-		Output:            Output{Catalog: "uat", Schema: "predictions", Table: "churn_scores"},
-		DecisionThreshold: 0.4,
-	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Model{}), cmpopts.EquateNaNs()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
 		"0": 0, "17": 17, "512MiB": 512 << 20, "1.5 GiB": 3 << 29, "2KB": 2000, "3B": 3, "1TiB": 1 << 40, "9007199254740993": 9007199254740993,
@@ -259,13 +245,17 @@ func FuzzDecode(f *testing.F) {
 		if _, err := decodeYAML("f.yml", b, &c); err != nil && !errors.Is(err, ErrInvalid) {
 			t.Errorf("daemon: %v", err)
 		}
-		var m Model
+		m := DefaultModel()
 		if _, err := decodeYAML("f.yml", b, &m); err != nil {
 			if !errors.Is(err, ErrInvalid) {
 				t.Errorf("model: %v", err)
 			}
 			return
 		}
+		m.fillDefaults()
 		_ = m.Validate()
+		if d := m.Digest(); len(d) != len("sha256:")+64 {
+			t.Errorf("digest %q", d)
+		}
 	})
 }

@@ -150,6 +150,9 @@ func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
 	switch into.Kind() {
 	case reflect.Struct:
 		d.object(n, path, into)
+	case reflect.Pointer: // a section whose presence means something
+		into.Set(reflect.New(into.Type().Elem()))
+		d.value(n, path, into.Elem())
 	case reflect.Slice:
 		seq, ok := n.(*ast.SequenceNode)
 		if !ok {
@@ -331,6 +334,16 @@ func wanted(v reflect.Value) string {
 	}
 }
 
+// duration is Go's, and whole days: 30d.
+func duration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	return time.ParseDuration(text)
+}
+
 // setScalar parses text by the type of the field. YAML, environment and flags share it.
 func setScalar(into reflect.Value, text string) error {
 	switch into.Type() {
@@ -342,7 +355,7 @@ func setScalar(into reflect.Value, text string) error {
 		into.SetInt(int64(n))
 		return nil
 	case reflect.TypeFor[time.Duration]():
-		d, err := time.ParseDuration(text)
+		d, err := duration(text)
 		if err != nil {
 			return fmt.Errorf("want a duration such as 30s or 2m, found %q", text)
 		}

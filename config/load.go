@@ -51,13 +51,12 @@ func LoadModel(path string) (Model, error) {
 	if err != nil {
 		return Model{}, err
 	}
-	m := Model{DecisionThreshold: 0.5, path: path}
+	m := DefaultModel()
+	m.path = path
 	if m.origin, err = decodeYAML(path, content, &m); err != nil {
 		return Model{}, err
 	}
-	if m.RegisteredModelName == "" {
-		m.RegisteredModelName = m.ModelKey
-	}
+	m.fillDefaults()
 	return m, m.Validate()
 }
 

@@ -4,7 +4,7 @@ import "strings"
 
 // nearest returns the candidate with the fewest edits from s, or "" when none is close enough to be what was meant.
 func nearest(s string, candidates []string) string {
-	best, bestCost := "", (len(s)+1)/2+1
+	best, bestCost := "", min((len(s)+1)/2, max(2, (len(s)+1)/3))+1
 	s = strings.ToLower(s)
 	for _, c := range candidates {
 		low := strings.ToLower(c)

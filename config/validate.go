@@ -49,6 +49,10 @@ func (f *faults) oneOf(key, got string, want ...string) {
 	if slices.Contains(want, got) {
 		return
 	}
+	if got == "" {
+		f.add(key, "is missing, want one of %s", strings.Join(want, ", "))
+		return
+	}
 	hint := ""
 	if n := nearest(got, want); n != "" {
 		hint = fmt.Sprintf("; did you mean %q?", n)
@@ -99,6 +103,7 @@ func (c Config) Validate() error {
 	f.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	f.oneOf("log.format", c.Log.Format, "text", "json")
 	f.oneOf("telemetry.otlp", c.Telemetry.OTLP, "env", "off")
+	f.lifecycle(c)
 	return errors.Join(f.errs...)
 }
 
@@ -193,53 +198,4 @@ func identifier(s string) bool {
 		}
 	}
 	return true
-}
-
-// Validate reports every value that batches of the model could not run with.
-func (m Model) Validate() error {
-	f := &faults{origin: m.origin, fallback: m.path}
-	required := func(key, value string) {
-		if value == "" {
-			f.add(key, "is missing")
-		}
-	}
-	if required("model_key", m.ModelKey); m.ModelKey != "" && !identifier(m.ModelKey) {
-		f.add("model_key", "%q becomes part of column names: use letters, digits and underscores", m.ModelKey)
-	}
-	if m.Data.FeaturesTable == "" {
-		f.add("data.features_table", "is missing")
-	} else {
-		f.table("data.features_table", m.Data.FeaturesTable)
-	}
-	if len(m.Data.KeyCols) == 0 {
-		f.add("data.key_cols", "is missing: name the columns that tell rows apart")
-	}
-	for i, k := range m.Data.KeyCols {
-		key := "data.key_cols[" + strconv.Itoa(i) + "]"
-		switch {
-		case k == "":
-			f.add(key, "is empty")
-		case slices.Contains(m.Data.KeyCols[:i], k):
-			f.add(key, "%q is named twice", k)
-		case k == m.Data.LabelCol:
-			f.add(key, "%q is also data.label_col", k)
-		}
-	}
-	for _, part := range []struct{ key, value string }{
-		{"output.catalog", m.Output.Catalog}, {"output.schema", m.Output.Schema}, {"output.table", m.Output.Table},
-	} {
-		if required(part.key, part.value); part.value != "" && !identifier(part.value) {
-			f.add(part.key, "%q is not letters, digits and underscores", part.value)
-		}
-	}
-	if m.Output.String() == m.Data.FeaturesTable {
-		f.add("output.table", "%s is the features table; predictions need a table of their own", m.Output)
-	}
-	if !(m.DecisionThreshold >= 0 && m.DecisionThreshold <= 1) {
-		f.add("decision_threshold", "is %v, want a probability from 0 to 1", m.DecisionThreshold)
-	}
-	if !(m.Metrics.AUCThreshold >= 0 && m.Metrics.AUCThreshold <= 1) {
-		f.add("metrics.auc_threshold", "is %v, want an AUC from 0 to 1", m.Metrics.AUCThreshold)
-	}
-	return errors.Join(f.errs...)
 }
