@@ -4,7 +4,7 @@
 //	<dir>/artifacts/sha256/<hex>/files/<name>     the files, mode 0400
 //	<dir>/tmp/upload-<random>/                    uploads that are under way
 //
-// The digest of an artifact is the SHA-256 of its manifest, see manifestBytes, so equal files are one artifact and the
+// The digest of an artifact is the SHA-256 of its manifest, see registry.Manifest, so equal files are one artifact and the
 // manifest proves itself.
 //
 // # Invariants

@@ -136,7 +136,7 @@ func TestModes(t *testing.T) {
 
 // TestManifestDigest pins the canonical form: a digest that was handed out must be found by later releases.
 func TestManifestDigest(t *testing.T) {
-	b, err := manifestBytes([]registry.File{{Name: "a<b>&ü", Size: 3, Digest: "sha256:00"}, {Name: "b", Size: 0, Digest: "sha256:11"}})
+	b, err := registry.Manifest([]registry.File{{Name: "a<b>&ü", Size: 3, Digest: "sha256:00"}, {Name: "b", Size: 0, Digest: "sha256:11"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (r *Registry) NewUpload(ctx context.Context) (registry.Upload, error) {
 	return u, nil
 }
 
-// Create starts the next file. It fails with registry.ErrPath for a name that checkName refuses, that was given before
+// Create starts the next file. It fails with registry.ErrPath for a name that registry.CheckName refuses, that was given before
 // (upper and lower case count as the same), or that is both a file and a directory.
 func (u *upload) Create(name string) (io.WriteCloser, error) {
 	switch {
@@ -65,7 +65,7 @@ func (u *upload) Create(name string) (io.WriteCloser, error) {
 	case u.failed != nil:
 		return nil, u.failed
 	}
-	if err := checkName(name); err != nil {
+	if err := registry.CheckName(name); err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
 	if len(u.files) >= maxFiles {
@@ -184,7 +184,7 @@ func (u *upload) commit(ctx context.Context) (registry.Artifact, error) {
 		return registry.Artifact{}, err
 	}
 	sortFiles(u.files)
-	b, err := manifestBytes(u.files)
+	b, err := registry.Manifest(u.files)
 	if err != nil {
 		return registry.Artifact{}, err
 	}

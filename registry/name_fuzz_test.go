@@ -1,4 +1,4 @@
-package local
+package registry
 
 import (
 	"path/filepath"
@@ -13,11 +13,11 @@ func FuzzCheckName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if checkName(name) != nil {
+		if CheckName(name) != nil {
 			return
 		}
 		if !filepath.IsLocal(name) || filepath.Clean(name) != name || !utf8.ValidString(name) ||
-			strings.ContainsAny(name, "\\:\x00\n\r") || len(name) > maxName {
+			strings.ContainsAny(name, "\\:\x00\n\r") || len(name) > MaxName {
 			t.Fatalf("accepted %q", name)
 		}
 	})
