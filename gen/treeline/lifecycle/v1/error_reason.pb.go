@@ -82,6 +82,8 @@ const (
 	ErrorReason_ERROR_REASON_REGISTRY_UNAVAILABLE ErrorReason = 43
 	ErrorReason_ERROR_REASON_DELIVERY_NOT_FOUND   ErrorReason = 44
 	ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND ErrorReason = 45
+	// The daemon runs without what the call needs, a trainer or an external registry; the message names the key to set.
+	ErrorReason_ERROR_REASON_SERVICE_NOT_CONFIGURED ErrorReason = 46
 )
 
 // Enum value maps for ErrorReason.
@@ -133,6 +135,7 @@ var (
 		43: "ERROR_REASON_REGISTRY_UNAVAILABLE",
 		44: "ERROR_REASON_DELIVERY_NOT_FOUND",
 		45: "ERROR_REASON_STATISTICS_NOT_FOUND",
+		46: "ERROR_REASON_SERVICE_NOT_CONFIGURED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -181,6 +184,7 @@ var (
 		"ERROR_REASON_REGISTRY_UNAVAILABLE":   43,
 		"ERROR_REASON_DELIVERY_NOT_FOUND":     44,
 		"ERROR_REASON_STATISTICS_NOT_FOUND":   45,
+		"ERROR_REASON_SERVICE_NOT_CONFIGURED": 46,
 	}
 )
 
@@ -215,7 +219,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\x97\f\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xc0\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -263,7 +267,8 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\x1eERROR_REASON_GATE_NOT_WAIVABLE\x10*\x12%\n" +
 	"!ERROR_REASON_REGISTRY_UNAVAILABLE\x10+\x12#\n" +
 	"\x1fERROR_REASON_DELIVERY_NOT_FOUND\x10,\x12%\n" +
-	"!ERROR_REASON_STATISTICS_NOT_FOUND\x10-BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"!ERROR_REASON_STATISTICS_NOT_FOUND\x10-\x12'\n" +
+	"#ERROR_REASON_SERVICE_NOT_CONFIGURED\x10.BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once
