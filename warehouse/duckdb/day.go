@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -15,21 +13,17 @@ import (
 	"github.com/treeline-ml/treeline/warehouse/file"
 )
 
-// dayStream passes on the rows of one UTC day. It works on Arrow rather than in SQL, so that .arrow files, which DuckDB
+// dayStream passes on the rows of a period. It works on Arrow rather than in SQL, so that .arrow files, which DuckDB
 // cannot read, and CSV types, which it would guess differently, select the same rows as Parquet.
 type dayStream struct {
 	in     warehouse.RecordStream
 	column int // of the date in the records of in
-	day    time.Time
+	days   period
 	schema *arrow.Schema // without the date when it was not asked for
 	mem    memory.Allocator
 }
 
-func openDay(ctx context.Context, path string, o file.Options, column, date string) (*dayStream, error) {
-	day, err := time.Parse(time.DateOnly, date)
-	if err != nil {
-		return nil, fmt.Errorf("date %q is not YYYY-MM-DD: %w", date, warehouse.ErrColumn)
-	}
+func openDay(ctx context.Context, path string, o file.Options, column string, days period) (*dayStream, error) {
 	wanted := len(o.Columns)
 	if !slices.Contains(o.Columns, column) {
 		o.Columns = append(slices.Clone(o.Columns), column)
@@ -46,7 +40,7 @@ func openDay(ctx context.Context, path string, o file.Options, column, date stri
 	}
 	fields := in.Schema().Fields()
 	return &dayStream{
-		in: in, day: day, mem: o.Alloc, column: slices.Index(o.Columns, column),
+		in: in, days: days, mem: o.Alloc, column: slices.Index(o.Columns, column),
 		schema: arrow.NewSchema(fields[:min(wanted, len(fields))], nil),
 	}, nil
 }
@@ -71,9 +65,9 @@ func (d *dayStream) Next(ctx context.Context) (arrow.Record, error) {
 	}
 }
 
-// filter returns nil when no row is of the day.
+// filter returns nil when no row is of the period.
 func (d *dayStream) filter(rec arrow.Record) (arrow.Record, error) {
-	match, err := dayMatcher(rec.Column(d.column), d.day)
+	match, err := d.days.matcher(rec.Column(d.column))
 	if err != nil {
 		return nil, err
 	}
@@ -140,41 +134,4 @@ func isDay(dt arrow.DataType) bool {
 		return true
 	}
 	return false
-}
-
-// dayMatcher tells which rows are of the day. Timestamps without a zone are taken as UTC; strings match by their first ten
-// characters.
-func dayMatcher(a arrow.Array, day time.Time) (func(int) bool, error) {
-	days := day.Unix() / 86400
-	text := day.Format(time.DateOnly)
-	var match func(int) bool
-	switch a := a.(type) {
-	case *array.Date32:
-		match = func(i int) bool { return int64(a.Value(i)) == days }
-	case *array.Date64:
-		match = func(i int) bool { return floorDiv(int64(a.Value(i)), 86400_000) == days }
-	case *array.Timestamp:
-		unit := 86400 * int64(time.Second/a.DataType().(*arrow.TimestampType).Unit.Multiplier())
-		match = func(i int) bool { return floorDiv(int64(a.Value(i)), unit) == days }
-	case *array.String:
-		match = func(i int) bool { return startsWithDay(a.Value(i), text) }
-	case *array.LargeString:
-		match = func(i int) bool { return startsWithDay(a.Value(i), text) }
-	default:
-		return nil, fmt.Errorf("date column has type %s, want a date, timestamp or string: %w", a.DataType(), warehouse.ErrColumn)
-	}
-	return func(i int) bool { return a.IsValid(i) && match(i) }, nil
-}
-
-func startsWithDay(s, day string) bool {
-	rest, ok := strings.CutPrefix(s, day)
-	return ok && (rest == "" || rest[0] == ' ' || rest[0] == 'T')
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
 }

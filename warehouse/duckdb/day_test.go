@@ -80,7 +80,7 @@ func TestDayStream(t *testing.T) {
 	} {
 		for _, batchRows := range []int{5, 1000} {
 			mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
-			s, err := openDay(t.Context(), path, file.Options{Columns: []string{"id", "kind"}, BatchRows: batchRows, Alloc: mem}, column, "2026-01-02")
+			s, err := openDay(t.Context(), path, file.Options{Columns: []string{"id", "kind"}, BatchRows: batchRows, Alloc: mem}, column, period{date: "2026-01-02"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +107,7 @@ func TestDayStream(t *testing.T) {
 			}
 		}
 	}
-	s, err := openDay(t.Context(), path, file.Options{Columns: []string{"kind"}}, "id", "2026-01-02")
+	s, err := openDay(t.Context(), path, file.Options{Columns: []string{"kind"}}, "id", period{date: "2026-01-02"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,14 +119,50 @@ func TestDayStream(t *testing.T) {
 	}
 }
 
+// The rows through a day are those of the day and of all days before it, in the file's order.
+func TestThroughStream(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "in.arrow")
+	writeDays(t, path, 72)
+	for column, want := range map[string]int{"date32": 48, "date64": 48, "seconds": 48, "nanos": 48, "text": 48, "odd": 48} {
+		s, err := openDay(t.Context(), path, file.Options{Columns: []string{"id"}, BatchRows: 7}, column, period{date: "2026-01-02", through: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, last := 0, int64(-1)
+		for {
+			rec, err := s.Next(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range rec.Column(0).(*array.Int64).Int64Values() {
+				if id <= last || column == "odd" && id%3 == 0 || column != "odd" && id >= 48 {
+					t.Errorf("%s: row %d after row %d", column, id, last)
+				}
+				last = id
+				rows++
+			}
+			rec.Release()
+		}
+		if err := s.Close(); err != nil || rows != want {
+			t.Errorf("%s: %d rows, want %d (%v)", column, rows, want, err)
+		}
+	}
+}
+
 func TestDayMatching(t *testing.T) {
-	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
-	for text, want := range map[string]bool{
-		"2026-01-02": true, "2026-01-02 00:00:00": true, "2026-01-02T23:59:59Z": true,
-		"2026-01-020": false, "2026-01-03": false, "": false, "02.01.2026": false,
+	for text, want := range map[string][2]bool{ // on the day, through it
+		"2026-01-02": {true, true}, "2026-01-02 00:00:00": {true, true}, "2026-01-02T23:59:59Z": {true, true},
+		"2026-01-020": {}, "2026-01-03": {}, "": {}, "02.01.2026": {}, "1999-12-31": {false, true}, "1999-13-31": {},
+		"0000-00-00": {}, "1999-12-31x": {},
 	} {
-		if got := startsWithDay(text, day.Format(time.DateOnly)); got != want {
+		if got := (period{date: "2026-01-02"}).matchText(text); got != want[0] {
 			t.Errorf("%q: %v", text, got)
+		}
+		if got := (period{date: "2026-01-02", through: true}).matchText(text); got != want[1] {
+			t.Errorf("through %q: %v", text, got)
 		}
 	}
 	for _, c := range [][3]int64{{-1, 86400, -1}, {-86400, 86400, -1}, {-86401, 86400, -2}, {0, 86400, 0}, {86399, 86400, 0}, {86400, 86400, 1}} {

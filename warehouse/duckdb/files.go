@@ -45,7 +45,7 @@ func (w *Warehouse) snapshotFiles(ctx context.Context, in warehouse.Input) (ware
 		return warehouse.Ref{}, emptyError(warehouse.Input{Files: in.Files})
 	}
 	rows := info.Rows
-	if in.Date != "" || len(in.Keys) > 0 {
+	if in.DateColumn != "" || len(in.Keys) > 0 {
 		if rows, err = w.checkFileKeys(ctx, in, info); err != nil {
 			return warehouse.Ref{}, err
 		}
@@ -53,7 +53,7 @@ func (w *Warehouse) snapshotFiles(ctx context.Context, in warehouse.Input) (ware
 	ref := warehouse.Ref{Source: in.Source(), Version: filesVersion(info.Digest, schema, in), Rows: rows, Schema: schema}
 	loc := location{
 		Files: in.Files, Identity: id.contents, Digest: info.Digest, Fresh: id.fresh(now),
-		DateColumn: in.DateColumn, Date: in.Date,
+		DateColumn: in.DateColumn, Date: in.Date, Through: in.Through,
 	}
 	ref.Location = loc.String()
 	// The digest and the key check read the files at different times: both must have seen the pinned content.
@@ -109,6 +109,9 @@ func filesVersion(contents string, s *arrow.Schema, in warehouse.Input) string {
 		fmt.Fprintf(h, "%q %s\n", f.Name, f.Type)
 	}
 	fmt.Fprintf(h, "%q %q\n", in.DateColumn, in.Date)
+	if in.Through != "" { // versions of other inputs are as they were before it existed
+		fmt.Fprintf(h, "through %q\n", in.Through)
+	}
 	return "f1-" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
@@ -117,13 +120,17 @@ func filesVersion(contents string, s *arrow.Schema, in warehouse.Input) string {
 func (w *Warehouse) checkFileKeys(ctx context.Context, in warehouse.Input, info file.Info) (rows int64, err error) {
 	options := file.Options{Columns: in.Keys, Hint: info.Schema}
 	var stream warehouse.RecordStream
-	if in.Date == "" {
+	days, err := periodOf(&in)
+	if err != nil {
+		return 0, err
+	}
+	if days == (period{}) {
 		stream, err = file.Open(ctx, in.Files, options)
 	} else {
 		if len(in.Keys) == 0 {
 			options.Columns = []string{in.DateColumn}
 		}
-		stream, err = openDay(ctx, in.Files, options, in.DateColumn, in.Date)
+		stream, err = openDay(ctx, in.Files, options, in.DateColumn, days)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("reading %s: %w", in.Files, err)

@@ -18,9 +18,10 @@ type location struct {
 	Digest string `json:"digest,omitempty"`
 	// Fresh: the files changed so shortly before they were pinned that a later write could have left the same times.
 	Fresh bool `json:"fresh,omitempty"`
-	// DateColumn and Date select the rows of Files.
+	// DateColumn and one of Date and Through select the rows of Files.
 	DateColumn string `json:"date_column,omitempty"`
 	Date       string `json:"date,omitempty"`
+	Through    string `json:"through,omitempty"`
 }
 
 func (l location) String() string {

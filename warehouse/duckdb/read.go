@@ -36,10 +36,15 @@ func (w *Warehouse) Read(ctx context.Context, q warehouse.Query) (warehouse.Reco
 	if err != nil {
 		return nil, err
 	}
-	if loc.Date == "" {
+	in := warehouse.Input{Files: path, DateColumn: loc.DateColumn, Date: loc.Date, Through: loc.Through}
+	days, err := periodOf(&in)
+	if err != nil {
+		return nil, err
+	}
+	if days == (period{}) {
 		guard.in, err = file.Open(ctx, path, options)
 	} else {
-		guard.in, err = openDay(ctx, path, options, loc.DateColumn, loc.Date)
+		guard.in, err = openDay(ctx, path, options, in.DateColumn, days)
 	}
 	if err != nil {
 		return nil, errors.Join(guard.unchanged(), fmt.Errorf("reading %s: %w", q.Ref.Source, err))

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -48,12 +47,8 @@ func (w *Warehouse) Describe(ctx context.Context, in warehouse.Input) (*arrow.Sc
 // the row); equal content, projection and keys give the equal Version and share one file. Equality is SQL's: 0.0 equals
 // -0.0 and a NaN equals any NaN. Files stay where they are and are pinned by their digest.
 func (w *Warehouse) Snapshot(ctx context.Context, in warehouse.Input) (warehouse.Ref, error) {
-	if in.DateColumn != "" && in.Date != "" {
-		if _, err := time.Parse(time.DateOnly, in.Date); err != nil {
-			return warehouse.Ref{}, fmt.Errorf("%s: date %q is not YYYY-MM-DD: %w", in.Source(), in.Date, warehouse.ErrColumn)
-		}
-	} else {
-		in.DateColumn, in.Date = "", ""
+	if _, err := periodOf(&in); err != nil {
+		return warehouse.Ref{}, err
 	}
 	if in.Files != "" {
 		return w.snapshotFiles(ctx, in)
@@ -114,7 +109,11 @@ func newSelection(c *catalog, in warehouse.Input, cols []column) (selection, err
 		s.fields = append(s.fields, arrow.Field{Name: name, Type: dt, Nullable: true})
 	}
 	if col, ok := byName[in.DateColumn]; ok {
-		predicate, err := datePredicate(col, in.Date)
+		days, err := periodOf(&in)
+		if err != nil {
+			return selection{}, err
+		}
+		predicate, err := days.predicate(col)
 		if err != nil {
 			faults = append(faults, err.Error())
 		}
@@ -124,22 +123,6 @@ func newSelection(c *catalog, in warehouse.Input, cols []column) (selection, err
 		return selection{}, fmt.Errorf("%s: %s: %w", in.Table, strings.Join(faults, "; "), warehouse.ErrColumn)
 	}
 	return s, nil
-}
-
-// datePredicate selects one UTC day. Ranges, not casts of the column, let DuckDB skip row groups.
-func datePredicate(col column, date string) (string, error) {
-	name, day := ident(col.Name), "DATE "+literal(date)
-	switch {
-	case col.Type == "DATE":
-		return name + " = " + day, nil
-	case col.Type == "VARCHAR":
-		return "CAST(" + name + " AS DATE) = " + day, nil
-	case strings.HasPrefix(col.Type, "TIMESTAMP"):
-		at := "CAST(" + day + " AS " + col.Type + ")"
-		next := "CAST(" + day + " + 1 AS " + col.Type + ")"
-		return name + " >= " + at + " AND " + name + " < " + next, nil
-	}
-	return "", fmt.Errorf("date column %q has type %s, want DATE, TIMESTAMP or VARCHAR", col.Name, col.Type)
 }
 
 // query is the snapshot's own SELECT.
@@ -253,8 +236,9 @@ func checkRows(ctx context.Context, q querier, s selection, in warehouse.Input) 
 }
 
 func emptyError(in warehouse.Input) error {
-	if in.Date != "" {
-		return fmt.Errorf("%s has no rows with %s = %s: %w", in.Source(), in.DateColumn, in.Date, warehouse.ErrEmptyTable)
+	days, err := periodOf(&in)
+	if err == nil && days != (period{}) {
+		return fmt.Errorf("%s has no rows with %s %s: %w", in.Source(), in.DateColumn, days, warehouse.ErrEmptyTable)
 	}
 	return fmt.Errorf("%s: %w", in.Source(), warehouse.ErrEmptyTable)
 }

@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	}{
 		{"snapshot", snapshotCases()},
 		{"files", fileCases()},
+		{"through", throughCases()},
+		{"materialise", materialiseCases()},
 		{"write", writeCases()},
 		{"target", targetCases()},
 		{"cancel", cancelCases()},
