@@ -12,15 +12,17 @@ type Model struct {
 	Versions, Latest, Champion int64
 }
 
-// Version is one registered version of a model. All but Stage and StageAt never change.
+// Version is one version of a model. Of one in stage Created only what its training was accepted with is known; since
+// it is Trained, all but Stage, StageAt and RegistryVersion never change.
 type Version struct {
 	Model   string
 	Version int64
 	Stage   string
 	StageAt time.Time // when it entered Stage
-	// Digest is the artifact's "sha256:<hex>" in the registry; ModelFile and GoldenFile name files of it. GoldenFile is
-	// empty when no golden rows came with the version.
-	Digest, ModelFile, GoldenFile string
+	// Digest is the artifact's "sha256:<hex>" in the registry, empty only in stages Created and Failed; ModelFile,
+	// GoldenFile and HoldoutFile name files of it. GoldenFile and HoldoutFile are empty when no such rows came with the
+	// version.
+	Digest, ModelFile, GoldenFile, HoldoutFile string
 
 	// What the model file says of itself.
 	Format, Library, LibraryVersion, Objective string
@@ -31,6 +33,10 @@ type Version struct {
 	RegisteredAt  time.Time
 	RegisteredBy  string
 	Tags          map[string]string
+
+	TrainingID      string             // of the training that made it; empty when it was registered by hand
+	Metrics         map[string]float64 // as the trainer reported them
+	RegistryVersion string             // its number in the external registry, empty while there is none
 }
 
 // Period is a time during which one version was Champion.
@@ -57,17 +63,4 @@ type Evidence struct {
 	Report  []byte // canonical JSON
 	At      time.Time
 	Actor   string
-}
-
-// OutboxRow is a fact to be told to another system, written in the transaction that made it true.
-type OutboxRow struct {
-	ID   int64 // assigned by the store, ascending in commit order
-	Kind string
-	// Key is the row's identity for the receiver, so that telling twice is telling once.
-	Key         int64
-	Payload     []byte // JSON
-	CreatedAt   time.Time
-	DeliveredAt time.Time // zero while undelivered
-	Attempts    int
-	LastError   string
 }

@@ -41,3 +41,19 @@ type DriftQuery struct {
 	PageSize  int
 	PageToken string
 }
+
+// MonitorReader is the part of Reader about statistics and drift.
+type MonitorReader interface {
+	// Profile returns the statistics of a batch or training, or ErrStatisticsNotFound.
+	Profile(model, kind, subject string) (Profile, error)
+	// Drifts lists drift reports, newest first, and the token of the next page ("" at the end).
+	Drifts(q DriftQuery) ([]DriftRow, string, error)
+}
+
+// MonitorTx is the part of Tx about statistics and drift.
+type MonitorTx interface {
+	// PutProfile adds statistics or replaces those of the same model, kind and subject.
+	PutProfile(p Profile) error
+	// PutDrift adds a drift report and returns its id; that of d is ignored. Share may be NaN.
+	PutDrift(d DriftRow) (int64, error)
+}

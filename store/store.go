@@ -1,5 +1,6 @@
 // Package store is the seam to lifecycle state: models and their versions, who was Champion when, the hash-chained audit
-// log, validation evidence, the outbox of things to tell others, and the ledger of batches.
+// log, validation evidence, trainings, durable workflows, what triggers decided, statistics and drift, the outbox of
+// things to tell others, and the ledger of batches.
 //
 // The store decides nothing. It keeps rows, refuses those that would break an invariant, and makes a group of changes
 // atomic; the rules are in lifecycle. Implementations live below (sqlite); storetest is the suite that each of them
@@ -12,6 +13,10 @@
 //	S3  Audit rows are numbered 1, 2, 3, ...; a stored row never changes and never goes.
 //	S4  Version numbers of a model are never reused.
 //	S5  Times come back in UTC, rounded down to the microsecond. A zero time is "unset".
+//	S6  A model has at most one active training, a kind of workflow at most one running under a key, an alert key at
+//	    most one unresolved alert. An idempotency key names one training for ever.
+//	S7  What ended stays as it ended: a training, a workflow. A journaled step, a decision and a drift report never
+//	    change and never go.
 //
 // # Concurrency
 //
@@ -38,6 +43,16 @@ var (
 	ErrNoEvidence = errors.New("store: no validation report")
 	// ErrBatchNotFound: no batch with this id was ever started.
 	ErrBatchNotFound = errors.New("store: batch not found")
+	// ErrTrainingNotFound: no training with this id or key, or the model has none that is active.
+	ErrTrainingNotFound = errors.New("store: training not found")
+	// ErrWorkflowNotFound: no workflow with this id, or none that runs under this key.
+	ErrWorkflowNotFound = errors.New("store: workflow not found")
+	// ErrStatisticsNotFound: no statistics were kept of this batch or version.
+	ErrStatisticsNotFound = errors.New("store: statistics not found")
+	// ErrDeliveryNotFound: no outbox row with this id.
+	ErrDeliveryNotFound = errors.New("store: delivery not found")
+	// ErrAlertNotFound: no unresolved alert has this key.
+	ErrAlertNotFound = errors.New("store: alert not found")
 	// ErrConflict: a compare-and-set found another value, or a row would break an invariant. Nothing was written.
 	ErrConflict = errors.New("store: conflicting change")
 	// ErrPageToken: the page token is not one that this listing handed out.
@@ -66,6 +81,12 @@ type Store interface {
 
 // Reader reads within one transaction.
 type Reader interface {
+	TrainingReader
+	WorkflowReader
+	TriggerReader
+	MonitorReader
+	OutboxReader
+
 	// Models lists all models by name.
 	Models() ([]Model, error)
 	// Model fails with ErrModelNotFound.
@@ -100,11 +121,6 @@ type Reader interface {
 	// ErrModelNotFound, ErrVersionNotFound or ErrNoEvidence.
 	Evidence(model string, version int64) (Evidence, error)
 
-	// Outbox lists undelivered rows of a kind, oldest first.
-	Outbox(kind string, limit int) ([]OutboxRow, error)
-	// OutboxAll lists all rows, delivered ones included, oldest first.
-	OutboxAll() ([]OutboxRow, error)
-
 	// Batch fails with ErrBatchNotFound.
 	Batch(id string) (BatchRow, error)
 	// Batches lists batches, the latest started first, and the token of the next page ("" at the end).
@@ -117,6 +133,11 @@ type Reader interface {
 // Tx reads and writes within one transaction.
 type Tx interface {
 	Reader
+	TrainingTx
+	WorkflowTx
+	TriggerTx
+	MonitorTx
+	OutboxTx
 
 	// EnsureModel creates the model with generation 0 unless it exists.
 	EnsureModel(name string, at time.Time) error
@@ -124,6 +145,12 @@ type Tx interface {
 	NextVersion(model string) (int64, error)
 	// InsertVersion adds a version under the number from NextVersion; ErrConflict when the number is another one.
 	InsertVersion(v Version) error
+	// UpdateCreated fills in what a Created version got by its training: every field of v but Model, Version, Stage,
+	// StageAt and TrainingID. ErrConflict when it is in another stage, has a digest already, or another usable version
+	// has this digest; ErrModelNotFound, ErrVersionNotFound.
+	UpdateCreated(v Version) error
+	// SetRegistryVersion notes the version's number in the external registry. ErrModelNotFound, ErrVersionNotFound.
+	SetRegistryVersion(model string, version int64, registryVersion string) error
 	// SetStage moves a version from one stage to another; ErrConflict when it is not in from, ErrVersionNotFound.
 	SetStage(model string, version int64, from, to string, at time.Time) error
 	// SetGeneration moves a model's generation; ErrConflict when it is not from.
@@ -138,13 +165,6 @@ type Tx interface {
 	AppendAudit(r AuditRow) error
 	// PutEvidence adds evidence; earlier evidence of the version stays.
 	PutEvidence(e Evidence) error
-
-	// Enqueue adds an undelivered outbox row and returns its id. ID, DeliveredAt, Attempts and LastError are ignored.
-	Enqueue(r OutboxRow) (int64, error)
-	// Delivered marks rows as delivered.
-	Delivered(ids []int64, at time.Time) error
-	// Undelivered counts a failed attempt for rows and keeps its message.
-	Undelivered(ids []int64, message string) error
 
 	// BeginBatch inserts the row in state running, or takes up an existing row of the same id: attempt is one more, the
 	// results of the earlier attempt are cleared. It returns the stored row.

@@ -23,7 +23,8 @@ func TrainingActive(state string) bool {
 	}
 }
 
-// Training is one run of a trainer. ID, Model, Version and what asked for it never change.
+// Training is one run of a trainer. ID, Model, Version and what asked for it (IdempotencyKey, Trigger, Reason, Actor,
+// ComputeDate, CreatedAt) never change, nor does State once it has ended.
 type Training struct {
 	ID             string
 	Model          string
@@ -62,4 +63,26 @@ type TrainingQuery struct {
 	// PageSize 0 means DefaultPageSize; more than MaxPageSize is cut to it.
 	PageSize  int
 	PageToken string
+}
+
+// TrainingReader is the part of Reader about trainings.
+type TrainingReader interface {
+	// Training fails with ErrTrainingNotFound.
+	Training(id string) (Training, error)
+	// Trainings lists trainings, newest first, and the token of the next page ("" at the end).
+	Trainings(q TrainingQuery) ([]Training, string, error)
+	// ActiveTraining returns the training of a model that has not ended, or ErrTrainingNotFound.
+	ActiveTraining(model string) (Training, error)
+	// TrainingByKey returns the training with an idempotency key, or ErrTrainingNotFound.
+	TrainingByKey(idempotencyKey string) (Training, error)
+}
+
+// TrainingTx is the part of Tx about trainings.
+type TrainingTx interface {
+	// InsertTraining adds a training; its version must be there. ErrConflict when the model has an active one, or the
+	// idempotency key or the id was used.
+	InsertTraining(t Training) error
+	// UpdateTraining stores every field but ID, Model, Version, IdempotencyKey, Trigger, Reason, Actor, ComputeDate and
+	// CreatedAt, which never change. ErrTrainingNotFound; ErrConflict when it ended in another state.
+	UpdateTraining(t Training) error
 }

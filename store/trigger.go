@@ -36,3 +36,19 @@ type Schedule struct {
 	Paused      bool
 	PauseReason string // with who paused it
 }
+
+// TriggerReader is the part of Reader about triggers and schedules.
+type TriggerReader interface {
+	// Decisions lists decisions, newest first, and the token of the next page ("" at the end).
+	Decisions(q DecisionQuery) ([]Decision, string, error)
+	// Schedules lists the schedules that have a state, by model and job.
+	Schedules() ([]Schedule, error)
+}
+
+// TriggerTx is the part of Tx about triggers and schedules.
+type TriggerTx interface {
+	// PutDecision adds a decision and returns its id; that of d is ignored.
+	PutDecision(d Decision) (int64, error)
+	// PutSchedule adds the state of a schedule or replaces it.
+	PutSchedule(s Schedule) error
+}

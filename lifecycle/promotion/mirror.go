@@ -187,7 +187,7 @@ func (m *Mirror) Drain(ctx context.Context) error {
 func (m *Mirror) deliver(ctx context.Context) (int, error) {
 	var rows []store.OutboxRow
 	err := m.d.Store.View(ctx, func(r store.Reader) (err error) {
-		rows, err = r.Outbox(outboxKind, drainRows)
+		rows, err = r.Outbox(outboxKind, m.d.Now(), drainRows)
 		return err
 	})
 	if err != nil || len(rows) == 0 {
@@ -211,7 +211,7 @@ func (m *Mirror) deliver(ctx context.Context) (int, error) {
 		if ctx.Err() != nil {
 			return 0, err // stopped, not refused
 		}
-		return 0, errors.Join(err, m.d.Store.Update(ctx, func(tx store.Tx) error { return tx.Undelivered(ids, err.Error()) }))
+		return 0, errors.Join(err, m.d.Store.Update(ctx, func(tx store.Tx) error { return tx.Undelivered(ids, err.Error(), m.d.Now(), false) }))
 	}
 	// A kill here delivers the rows once more, which the warehouse ignores.
 	return len(rows), m.d.Store.Update(ctx, func(tx store.Tx) error { return tx.Delivered(ids, m.d.Now()) })

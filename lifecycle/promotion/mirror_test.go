@@ -80,7 +80,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal("a failed delivery was not reported")
 	}
 	err := w.store.View(t.Context(), func(r store.Reader) error {
-		rows, err := r.Outbox("promotion", 10)
+		rows, err := r.Outbox("promotion", time.Time{}, 10)
 		if len(rows) != 5 || rows[0].Attempts != 1 || rows[0].LastError == "" {
 			t.Errorf("outbox is %+v", rows)
 		}

@@ -41,14 +41,16 @@ func (r *reader) Model(name string) (store.Model, error) {
 
 const selectVersion = `
 SELECT model, version, stage, stage_at, digest, model_file, golden_file, format, library, library_version, objective,
-       features, trees, run_id, git_sha, trained_at, registered_at, registered_by, tags
+       features, trees, run_id, git_sha, trained_at, registered_at, registered_by, tags, holdout_file, training_id,
+       metrics, registry_version
 FROM version `
 
 func scanVersion(v *store.Version) func(scanner) error {
 	return func(row scanner) error {
 		return row.Scan(&v.Model, &v.Version, &v.Stage, stamp{&v.StageAt}, &v.Digest, &v.ModelFile, &v.GoldenFile,
 			&v.Format, &v.Library, &v.LibraryVersion, &v.Objective, &v.Features, &v.Trees, &v.RunID, &v.GitSHA,
-			stamp{&v.TrainedAt}, stamp{&v.RegisteredAt}, &v.RegisteredBy, document{&v.Tags})
+			stamp{&v.TrainedAt}, stamp{&v.RegisteredAt}, &v.RegisteredBy, document{&v.Tags},
+			&v.HoldoutFile, &v.TrainingID, figures{&v.Metrics}, &v.RegistryVersion)
 	}
 }
 
@@ -137,17 +139,52 @@ func (t *tx) InsertVersion(v store.Version) error {
 	if err != nil {
 		return err
 	}
-	tags := v.Tags
-	if tags == nil {
-		tags = map[string]string{}
-	}
 	_, err = t.exec(`
 INSERT INTO version (model, version, stage, stage_at, digest, model_file, golden_file, format, library, library_version,
-                     objective, features, trees, run_id, git_sha, trained_at, registered_at, registered_by, tags)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+                     objective, features, trees, run_id, git_sha, trained_at, registered_at, registered_by, tags,
+                     holdout_file, training_id, metrics, registry_version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		v.Model, v.Version, v.Stage, at(v.StageAt), v.Digest, v.ModelFile, v.GoldenFile, v.Format, v.Library,
 		v.LibraryVersion, v.Objective, v.Features, v.Trees, v.RunID, v.GitSHA, at(v.TrainedAt), at(v.RegisteredAt),
-		v.RegisteredBy, document{tags})
+		v.RegisteredBy, tags(v), v.HoldoutFile, v.TrainingID, figures{&v.Metrics}, v.RegistryVersion)
+	return err
+}
+
+func tags(v store.Version) document {
+	if v.Tags == nil {
+		return document{map[string]string{}}
+	}
+	return document{v.Tags}
+}
+
+// UpdateCreated fills in what a Created version got by its training.
+func (t *tx) UpdateCreated(v store.Version) error {
+	n, err := t.exec(`
+UPDATE version SET digest = ?, model_file = ?, golden_file = ?, format = ?, library = ?, library_version = ?,
+       objective = ?, features = ?, trees = ?, run_id = ?, git_sha = ?, trained_at = ?, registered_at = ?,
+       registered_by = ?, tags = ?, holdout_file = ?, metrics = ?, registry_version = ?
+WHERE model = ? AND version = ? AND stage = 'created' AND digest = ''`,
+		v.Digest, v.ModelFile, v.GoldenFile, v.Format, v.Library, v.LibraryVersion, v.Objective, v.Features, v.Trees,
+		v.RunID, v.GitSHA, at(v.TrainedAt), at(v.RegisteredAt), v.RegisteredBy, tags(v), v.HoldoutFile,
+		figures{&v.Metrics}, v.RegistryVersion, v.Model, v.Version)
+	if err != nil || n == 1 {
+		return err
+	}
+	have, err := t.Version(v.Model, v.Version)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s version %d is %s with digest %q, not created without one: %w", v.Model, v.Version, have.Stage,
+		have.Digest, store.ErrConflict)
+}
+
+// SetRegistryVersion notes a version's number in the external registry.
+func (t *tx) SetRegistryVersion(model string, version int64, registryVersion string) error {
+	n, err := t.exec(`UPDATE version SET registry_version = ? WHERE model = ? AND version = ?`, registryVersion, model, version)
+	if err != nil || n == 1 {
+		return err
+	}
+	_, err = t.Version(model, version)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/treeline-ml/treeline/store"
@@ -101,4 +102,45 @@ func blob(b []byte) []byte {
 		return []byte{}
 	}
 	return b
+}
+
+// figures is a JSON column of numbers by name; what JSON has no number for is "NaN", "+Inf" or "-Inf".
+type figures struct{ v *map[string]float64 }
+
+// Value implements driver.Valuer.
+func (f figures) Value() (driver.Value, error) {
+	doc := make(map[string]any, len(*f.v))
+	for name, v := range *f.v {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			doc[name] = strconv.FormatFloat(v, 'g', -1, 64)
+		} else {
+			doc[name] = v
+		}
+	}
+	return document{doc}.Value()
+}
+
+// Scan implements sql.Scanner.
+func (f figures) Scan(src any) error {
+	var doc map[string]any
+	if err := (document{&doc}).Scan(src); err != nil {
+		return err
+	}
+	out := make(map[string]float64, len(doc))
+	for name, v := range doc {
+		switch v := v.(type) {
+		case float64:
+			out[name] = v
+		case string:
+			x, err := strconv.ParseFloat(v, 64)
+			if err != nil {
+				return fmt.Errorf("figure %q is %q: %w", name, v, store.ErrCorrupt)
+			}
+			out[name] = x
+		default:
+			return fmt.Errorf("figure %q is %T: %w", name, v, store.ErrCorrupt)
+		}
+	}
+	*f.v = out
+	return nil
 }

@@ -408,18 +408,18 @@ func testOutbox(t *testing.T, open Open) {
 		return err
 	}), store.ErrConflict)
 	update(t, s, func(tx store.Tx) error {
-		return errors.Join(tx.Delivered(ids[:2], t0.Add(time.Second)), tx.Undelivered(ids[2:3], "no route"))
+		return errors.Join(tx.Delivered(ids[:2], t0.Add(time.Second)), tx.Undelivered(ids[2:3], "no route", t0, false))
 	})
 	wantErr(t, s.Update(t.Context(), func(tx store.Tx) error { return tx.Delivered([]int64{99}, t0) }), store.ErrConflict)
 	view(t, s, func(r store.Reader) error {
-		other, err := r.Outbox("other", 2)
+		other, err := r.Outbox("other", t0, 2)
 		same(t, other, []store.OutboxRow(nil))
 		if err != nil {
 			return err
 		}
-		got, err := r.Outbox("k", 2)
+		got, err := r.Outbox("k", t0, 2)
 		same(t, got, []store.OutboxRow{
-			{ID: ids[2], Kind: "k", Key: 2, Payload: []byte{2}, CreatedAt: t0, Attempts: 1, LastError: "no route"},
+			{ID: ids[2], Kind: "k", Key: 2, Payload: []byte{2}, CreatedAt: t0, Attempts: 1, LastError: "no route", NextAttemptAt: t0},
 			{ID: ids[3], Kind: "k", Key: 3, Payload: []byte{3}, CreatedAt: t0},
 		})
 		all, err2 := r.OutboxAll()
