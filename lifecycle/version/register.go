@@ -37,8 +37,9 @@ const (
 type RegisterRequest struct {
 	Model    string
 	Artifact registry.Artifact // as committed to the registry
-	// ModelFile names the model file in the artifact, GoldenFile the golden rows, if any.
-	ModelFile, GoldenFile string
+	// ModelFile names the model file in the artifact, GoldenFile the golden rows and HoldoutFile the rows that the
+	// training did not see, if any.
+	ModelFile, GoldenFile, HoldoutFile string
 
 	RunID, GitSHA string
 	TrainedAt     time.Time // zero when unknown
@@ -125,9 +126,14 @@ func (r *RegisterRequest) check() error {
 		bad("the model file %q is not in the artifact", r.ModelFile)
 	case r.GoldenFile == r.ModelFile:
 		bad("%q is both the model and the golden rows", r.ModelFile)
+	case r.HoldoutFile == r.ModelFile:
+		bad("%q is both the model and the holdout rows", r.ModelFile)
 	}
 	if r.GoldenFile != "" && !names[r.GoldenFile] {
 		bad("the golden rows %q are not in the artifact", r.GoldenFile)
+	}
+	if r.HoldoutFile != "" && !names[r.HoldoutFile] {
+		bad("the holdout rows %q are not in the artifact", r.HoldoutFile)
 	}
 	text := func(name, value string) {
 		if len(value) > MaxText || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
@@ -183,6 +189,10 @@ func (r *RegisterRequest) earlier(tx store.Reader) (Version, bool, error) {
 		return Version{}, false, fmt.Errorf(
 			"%w: the same files are version %d already, with %q as the golden rows, not %q; rename a file to make it another version",
 			ErrInvalid, row.Version, row.GoldenFile, r.GoldenFile)
+	case row.HoldoutFile != r.HoldoutFile:
+		return Version{}, false, fmt.Errorf(
+			"%w: the same files are version %d already, with %q as the holdout rows, not %q; rename a file to make it another version",
+			ErrInvalid, row.Version, row.HoldoutFile, r.HoldoutFile)
 	}
 	return FromRow(row), true, nil
 }
@@ -204,7 +214,7 @@ func (s *Service) insert(tx store.Tx, r RegisterRequest, m *forest.Model) (Versi
 	p := m.Provenance
 	row := store.Version{
 		Model: r.Model, Version: n, Stage: string(stage.Trained), StageAt: now, Digest: r.Artifact.Digest,
-		ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, Format: p.Format, Library: p.Library, LibraryVersion: p.Version,
+		ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, HoldoutFile: r.HoldoutFile, Format: p.Format, Library: p.Library, LibraryVersion: p.Version,
 		Objective: p.Objective, Features: len(m.Features), Trees: len(m.Trees), RunID: r.RunID, GitSHA: r.GitSHA,
 		TrainedAt: r.TrainedAt, RegisteredAt: now, RegisteredBy: r.Actor, Tags: r.Tags,
 	}

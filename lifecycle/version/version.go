@@ -38,8 +38,9 @@ type Version struct {
 	StageAt time.Time // when it entered Stage
 	// Digest is the artifact's "sha256:<hex>": the identity of the version's bytes, in the registry and in lineage.
 	Digest string
-	// ModelFile and GoldenFile name files of the artifact; GoldenFile is empty when no golden rows came along.
-	ModelFile, GoldenFile string
+	// ModelFile, GoldenFile and HoldoutFile name files of the artifact; the latter two are empty when no such rows came
+	// along.
+	ModelFile, GoldenFile, HoldoutFile string
 
 	// What the model file says of itself.
 	Format, Library, LibraryVersion, Objective string
@@ -50,6 +51,10 @@ type Version struct {
 	RegisteredAt  time.Time
 	RegisteredBy  string
 	Tags          map[string]string
+
+	TrainingID      string             // of the training that made it; empty when it was registered by hand
+	Metrics         map[string]float64 // as the trainer reported them
+	RegistryVersion string             // its number in the external registry, empty while there is none
 }
 
 // FromRow turns a stored row into a Version.
@@ -59,6 +64,7 @@ func FromRow(r store.Version) Version {
 		ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, Format: r.Format, Library: r.Library,
 		LibraryVersion: r.LibraryVersion, Objective: r.Objective, Features: r.Features, Trees: r.Trees, RunID: r.RunID,
 		GitSHA: r.GitSHA, TrainedAt: r.TrainedAt, RegisteredAt: r.RegisteredAt, RegisteredBy: r.RegisteredBy, Tags: r.Tags,
+		HoldoutFile: r.HoldoutFile, TrainingID: r.TrainingID, Metrics: r.Metrics, RegistryVersion: r.RegistryVersion,
 	}
 }
 
