@@ -100,7 +100,7 @@ func TestRegister(t *testing.T) {
 		// Counted here in the text itself.
 		Trees: bytes.Count(example(t, "churn/v1/model.txt"), []byte("\nTree=")),
 		RunID: "run-1", GitSHA: "abc", TrainedAt: now.Add(-time.Hour).Truncate(time.Microsecond), RegisteredAt: at,
-		RegisteredBy: "ann", Tags: map[string]string{"team": "growth"},
+		RegisteredBy: "ann", Tags: map[string]string{"team": "growth"}, Metrics: map[string]float64{},
 	}
 	if d := cmp.Diff(want, v); d != "" || !strings.HasPrefix(v.Objective, "binary") {
 		t.Errorf("objective %q (-want +got)\n%s", v.Objective, d)
