@@ -1,0 +1,55 @@
+"""What the commands share: exit codes, the last line of stderr, and the end by SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from treeline.errors import EXIT_FAILED, EXIT_OK, EXIT_TERMINATED, TreelineError, one_line
+
+
+def run(action: Callable[[], None]) -> int:
+    """Runs action and returns the exit code. The last line on stderr of one that fails begins with "error: "."""
+    try:
+        action()
+    except TreelineError as error:
+        _say(one_line(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except MemoryError:
+        _say("out of memory: train on fewer rows, or give the trainer more memory")
+        return EXIT_FAILED
+    except Exception as error:
+        traceback.print_exc()
+        _say(f"{type(error).__name__}: {one_line(error)}")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _say(message: str) -> None:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+def on_sigterm(end: Callable[[], None]) -> None:
+    """From now on SIGTERM runs end in a thread of its own and exits 143, whatever the main thread is busy with.
+
+    The main thread may be in a library's C code for minutes, where Python's own handlers do not run.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        try:
+            end()
+        finally:
+            print("error: terminated by SIGTERM", file=sys.stderr, flush=True)
+            os._exit(EXIT_TERMINATED)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
