@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -79,8 +80,16 @@ var bans = []ban{
 		Reason: "a warehouse moves rows and does not know what they mean",
 	},
 	{
-		From: "registry", Never: []string{"engine", "lifecycle", "scoring", "server", "gen", arrowPackage},
+		From: "registry", Never: []string{"engine", "lifecycle", "scoring", "server", "store", "gen", arrowPackage},
 		Reason: "a registry keeps bytes",
+	},
+	{
+		From: "internal/stat", Never: append(slices.Clone(everythingOfOurs), arrowPackage),
+		Reason: "figures are functions of numbers",
+	},
+	{
+		From: "monitor", Never: []string{"lifecycle", "gen", "server", "scoring", "config", "registry", duckdbPackage, sqlitePackage},
+		Reason: "statistics of rows decide nothing",
 	},
 	{
 		From: "store", Never: append(without(everythingOfOurs, "store"), arrowPackage),
@@ -91,7 +100,7 @@ var bans = []ban{
 		Reason: "scoring meets the lifecycle only in internal/app, and no transport",
 	},
 	{
-		From: "lifecycle", Never: []string{"gen", "server", "scoring", "config", duckdbPackage, sqlitePackage},
+		From: "lifecycle", Never: []string{"gen", "server", "scoring", "config", "registry/mlflow", "registry/local", duckdbPackage, sqlitePackage},
 		Reason: "the state machine knows seams, not drivers or transports",
 	},
 	{
@@ -114,7 +123,7 @@ var bans = []ban{
 
 // directBans forbid direct imports only: the package may still be reached through the one that is allowed to use it.
 var directBans = []ban{
-	{From: "server", Never: []string{"loader/lightgbm", "loader/xgboost", "loader/legacy"}, Reason: "the server knows the loader's errors, not its formats"},
+	{From: "server", Never: []string{"loader/lightgbm", "loader/xgboost", "loader/legacy", "loader/sklearn", "loader/mlmodel"}, Reason: "the server knows the loader's errors, not its formats"},
 	{From: "", Except: []string{"cmd/scorer", "bench", "internal/app"}, Never: []string{"internal/app"}, Reason: "only the daemon, the benchmark and whole-server tests wire everything"},
 	// Not transitive: pqarrow itself imports Arrow Flight, and so gRPC.
 	{From: "", Except: []string{"server", "client", "cmd", "internal/app", "internal/telemetry", "gen", "bench"}, Never: []string{grpcPackage}, Reason: "transport stays in server and client"},
