@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
+	monitoringv1 "github.com/treeline-ml/treeline/gen/treeline/monitoring/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
 )
 
@@ -63,8 +64,14 @@ type Client struct {
 	DataHealth healthpb.HealthClient
 	// Admin listener.
 	Registry    lifecyclev1.RegistryServiceClient
+	Training    lifecyclev1.TrainingServiceClient
 	Validation  lifecyclev1.ValidationServiceClient
 	Promotion   lifecyclev1.PromotionServiceClient
+	Triggers    lifecyclev1.TriggerServiceClient
+	Schedules   lifecyclev1.ScheduleServiceClient
+	Runs        lifecyclev1.OrchestrationServiceClient
+	Outbox      lifecyclev1.OutboxServiceClient
+	Monitoring  monitoringv1.MonitoringServiceClient
 	Audit       lifecyclev1.AuditServiceClient
 	AdminHealth healthpb.HealthClient
 
@@ -88,8 +95,14 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		Catalog:     scoringv1.NewCatalogServiceClient(data),
 		DataHealth:  healthpb.NewHealthClient(data),
 		Registry:    lifecyclev1.NewRegistryServiceClient(admin),
+		Training:    lifecyclev1.NewTrainingServiceClient(admin),
 		Validation:  lifecyclev1.NewValidationServiceClient(admin),
 		Promotion:   lifecyclev1.NewPromotionServiceClient(admin),
+		Triggers:    lifecyclev1.NewTriggerServiceClient(admin),
+		Schedules:   lifecyclev1.NewScheduleServiceClient(admin),
+		Runs:        lifecyclev1.NewOrchestrationServiceClient(admin),
+		Outbox:      lifecyclev1.NewOutboxServiceClient(admin),
+		Monitoring:  monitoringv1.NewMonitoringServiceClient(admin),
 		Audit:       lifecyclev1.NewAuditServiceClient(admin),
 		AdminHealth: healthpb.NewHealthClient(admin),
 		data:        data,

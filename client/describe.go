@@ -164,6 +164,25 @@ func reasonHint(reason lifecyclev1.ErrorReason) string {
 		return "start the daemon again and run the same command: it completes the same batch"
 	case lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY:
 		return "fill the table, or name a day that it has rows of with --date, or other rows with --input or --upload"
+	case lifecyclev1.ErrorReason_ERROR_REASON_TRAINING_NOT_FOUND:
+		return "list the trainings with: ctl training list"
+	case lifecyclev1.ErrorReason_ERROR_REASON_TRAINING_NOT_ACTIVE:
+		return "see how it ended with: ctl training show ID"
+	case lifecyclev1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND:
+		return "list the runs with: ctl runs list"
+	case lifecyclev1.ErrorReason_ERROR_REASON_SCHEDULE_NOT_FOUND:
+		return "list the schedules with: ctl schedule list"
+	case lifecyclev1.ErrorReason_ERROR_REASON_SCHEDULE_INVALID:
+		return "six or seven fields: second minute hour day-of-month month day-of-week [year], one of the two days ?; " +
+			"try it with: ctl schedule next EXPR"
+	case lifecyclev1.ErrorReason_ERROR_REASON_DELIVERY_NOT_FOUND:
+		return "list the deliveries with: ctl outbox list"
+	case lifecyclev1.ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND:
+		return "score a batch of the model first: ctl score NAME"
+	case lifecyclev1.ErrorReason_ERROR_REASON_REPORT_NOT_FOUND:
+		return "validate the version first: ctl validate NAME --version V"
+	case lifecyclev1.ErrorReason_ERROR_REASON_GATE_NOT_WAIVABLE:
+		return "train or register another version: what artifact and parity find cannot be accepted"
 	case lifecyclev1.ErrorReason_ERROR_REASON_DRAINING:
 		return "the daemon is shutting down; try again when it is back"
 	case lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL:

@@ -25,6 +25,7 @@ type RegisterMeta struct {
 	GitSHA    string
 	TrainedAt time.Time
 	Tags      map[string]string
+	Holdout   string // path of a Parquet file with rows that the training did not see, for the gates that measure quality
 	Actor     string // for the audit trail; "" means Options.Actor, or "anonymous"
 }
 
@@ -36,7 +37,7 @@ type Progress func(sent, total int64)
 func (c *Client) RegisterPath(
 	ctx context.Context, model, path, golden string, meta RegisterMeta, progress Progress,
 ) (*lifecyclev1.RegisterResponse, error) {
-	files, total, err := registerFiles(path, golden)
+	files, total, err := registerFiles(path, golden, meta.Holdout)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +72,25 @@ type registerFile struct {
 }
 
 // registerFiles checks the files before anything is sent and adds up their sizes.
-func registerFiles(path, golden string) (files []registerFile, total int64, err error) {
-	files = []registerFile{{path, filepath.Base(path), lifecyclev1.FileRole_FILE_ROLE_MODEL}}
-	if golden != "" {
-		files = append(files, registerFile{golden, filepath.Base(golden), lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS})
-		if files[0].name == files[1].name {
-			return nil, 0, fmt.Errorf("the model file and the golden rows are both named %q: rename one", files[0].name)
+func registerFiles(path, golden, holdout string) (files []registerFile, total int64, err error) {
+	names := map[string]string{}
+	for _, f := range []struct {
+		path, what string
+		role       lifecyclev1.FileRole
+	}{
+		{path, "the model file", lifecyclev1.FileRole_FILE_ROLE_MODEL},
+		{golden, "the golden rows", lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS},
+		{holdout, "the holdout rows", lifecyclev1.FileRole_FILE_ROLE_HOLDOUT_ROWS},
+	} {
+		if f.path == "" && f.role != lifecyclev1.FileRole_FILE_ROLE_MODEL {
+			continue
 		}
+		name := filepath.Base(f.path)
+		if other, taken := names[name]; taken {
+			return nil, 0, fmt.Errorf("%s and %s are both named %q: rename one", other, f.what, name)
+		}
+		names[name] = f.what
+		files = append(files, registerFile{f.path, name, f.role})
 	}
 	for _, f := range files {
 		info, err := os.Stat(f.path)
