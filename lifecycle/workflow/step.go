@@ -243,7 +243,10 @@ func cut(text string) string {
 const branchMark = "::"
 
 func branchOf(step string) string {
-	return step[:max(0, strings.LastIndex(step, branchMark)+len(branchMark))]
+	if i := strings.LastIndex(step, branchMark); i >= 0 {
+		return step[:i+len(branchMark)]
+	}
+	return ""
 }
 
 // Branch is a part of a workflow that runs beside others. Its steps are in order among themselves.
