@@ -18,7 +18,7 @@ type TrainingRequest struct {
 // TrainingRef is an accepted training.
 type TrainingRef struct {
 	ID string
-	// Joined: another one's active training was joined.
+	// Joined: the model's active training was joined, which has another key.
 	Joined bool
 }
 
@@ -35,8 +35,9 @@ type Trainings interface {
 	Trigger(ctx context.Context, r TrainingRequest) (TrainingRef, error)
 	// Wait waits until the training has ended. It calls progress from one goroutine. A training that failed is a result.
 	Wait(ctx context.Context, id string, progress func(string)) (TrainingResult, error)
-	// Cancel ends a training and waits for its end. One that has ended stays as it is.
-	Cancel(ctx context.Context, id, reason, actor string) error
+	// Cancel ends the training that was accepted under the key. When there is none, or it has ended, there is nothing to
+	// do. It need not wait for the end.
+	Cancel(ctx context.Context, key, reason, actor string) error
 }
 
 // Verdict is what the gates say.

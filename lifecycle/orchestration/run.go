@@ -93,6 +93,8 @@ type Node struct {
 	FinishedAt time.Time
 	Message    string // one line: progress while running, the outcome afterwards
 	Subject    string // the training, version or batch that it is about
+	// Refused: of a validation that failed: the gates said no, or could not say. Without it, they could not be run.
+	Refused bool
 }
 
 // ListQuery selects runs.
