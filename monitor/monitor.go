@@ -1,10 +1,41 @@
 // Package monitor describes the rows that models see, and tells whether they changed.
+//
+//	records --Profiler--> Profile (counts in frozen bins, JSON)
+//	Profile of the training + Profile of a batch --Detect--> Report (PSI above the noise floor, weighted by gain)
+//	reference rows + current rows --DriftDetector--> Result (the compatible mode, docs/format/drift.md)
+//
+// A Service keeps profiles and reports in the store.
+//
+// # Why not p-values
+//
+// With 50 features and no drift at all, "any p < .05" fires in 92 of 100 cases, and at a million rows a shift of a
+// hundredth of a standard deviation always has a small p. So the default mode asks for an effect: the population
+// stability index must exceed both its threshold and what chance alone gives at these numbers of rows, and features that
+// drift must hold a share of the model's gain. P-values are reported, corrected for their number.
+//
+// # Invariants
+//
+//	M1  The counts of a profile depend on the rows only: not on their order, on how they are cut into records, or on which
+//	    of several merged profilers saw them. Means and standard deviations are sums of about 106 bits, rounded once:
+//	    another order changes at most their last bit.
+//	M2  The bins of a reference are frozen: everything compared with it is counted in them. Nulls, infinities, values below
+//	    and above all of the reference, and categories that it does not have, are bins of their own.
+//	M3  A profile made without bins takes its edges and categories from a sample of up to SampleRows rows, chosen by a hash
+//	    of their content, so that M1 holds; up to that number of rows it is all of them. Counts, nulls, mean, deviation,
+//	    minimum and maximum are of all rows.
+//	M4  Two samples of the same distribution have a verdict other than none in at most 1 of 100 cases.
+//
+// # Cost
+//
+// A batch of a million rows of 28 floats and a model of 100 trees takes 0.2 % longer with a profile of a sample of its rows
+// (BatchRows of them); all rows would cost 11 %: BenchmarkBatch.
+//
+// # Concurrency
+//
+// A Profiler belongs to one goroutine. A BatchRecorder and a Service serve any number. Profiles are plain data.
 package monitor
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 // Sentinel errors.
 var (
@@ -13,127 +44,3 @@ var (
 	// ErrInput: columns or options do not fit. The caller changes what the message names.
 	ErrInput = errors.New("monitor: input does not fit")
 )
-
-// Mode is a rule of drift.
-type Mode string
-
-// The modes.
-const (
-	ModePSI    Mode = "psi"
-	ModePValue Mode = "p_value"
-)
-
-// Verdict is what a comparison found.
-type Verdict string
-
-// The verdicts.
-const (
-	None         Verdict = "none"
-	Warn         Verdict = "warn"
-	Drift        Verdict = "drift"
-	Inconclusive Verdict = "inconclusive"
-)
-
-// Field is a feature to profile.
-type Field struct {
-	Name        string `json:"name"`
-	Categorical bool   `json:"categorical"`
-}
-
-// FeatureBins are the frozen bins of one feature.
-type FeatureBins struct {
-	Field
-
-	Edges      []float64 `json:"edges,omitempty"`      // ascending; bin i holds (edges[i-1], edges[i]]
-	Categories []string  `json:"categories,omitempty"` // that have a bin of their own
-	Known      []string  `json:"known,omitempty"`      // further ones, counted together
-	Open       bool      `json:"open,omitempty"`       // there were too many categories to know them all
-}
-
-// Bins are the frozen bins of a reference.
-type Bins struct {
-	Features []FeatureBins `json:"features"`
-}
-
-// CategoryCount is a category with its rows.
-type CategoryCount struct {
-	Value string `json:"value"`
-	Count int64  `json:"count"`
-}
-
-// FeatureProfile are the statistics of one feature.
-type FeatureProfile struct {
-	Field
-
-	Count              int64           `json:"count"` // rows, nulls included
-	Nulls              int64           `json:"nulls"` // NaN included
-	Mean               float64         `json:"mean"`
-	SD                 float64         `json:"sd"`
-	Min                float64         `json:"min"`
-	Max                float64         `json:"max"`
-	Edges              []float64       `json:"edges,omitempty"`
-	Bins               []int64         `json:"bins,omitempty"` // one more than edges
-	NegInf             int64           `json:"neg_inf,omitempty"`
-	PosInf             int64           `json:"pos_inf,omitempty"`
-	Categories         []CategoryCount `json:"categories,omitempty"`
-	Other, UnseenCount int64           `json:"-"`
-}
-
-// Profile are the statistics of a set of rows.
-type Profile struct {
-	Format   int              `json:"format"`
-	Rows     int64            `json:"rows"`    // of the set
-	Sampled  int64            `json:"sampled"` // of them, that were looked at
-	Features []FeatureProfile `json:"features"`
-}
-
-// Options are the thresholds of Detect; zero fields mean the defaults.
-type Options struct {
-	Mode       Mode
-	PThreshold float64
-	Share      float64
-}
-
-// FeatureDrift is the comparison of one feature.
-type FeatureDrift struct {
-	Feature                  string  `json:"feature"`
-	Categorical              bool    `json:"categorical"`
-	PSI                      float64 `json:"psi"`
-	NoiseFloor               float64 `json:"noise_floor"`
-	Statistic                float64 `json:"statistic"`
-	PValue                   float64 `json:"p_value"`
-	PValueCorrected          float64 `json:"p_value_corrected"`
-	NullRateRef, NullRateCur float64
-	UnseenRate               float64 `json:"unseen_rate"`
-	MeanRef, MeanCur         float64
-	Importance               float64 `json:"importance"`
-	Verdict                  Verdict `json:"verdict"`
-	Reason                   string  `json:"reason"`
-}
-
-// Report is a comparison of two sets of rows.
-type Report struct {
-	ID                         int64 `json:"-"`
-	Model                      string
-	Version                    int64
-	BatchID                    string
-	Reference                  string
-	At                         time.Time
-	Mode                       Mode
-	Verdict                    Verdict
-	OverallDrift               bool
-	Share                      float64
-	ShareThreshold, PThreshold float64
-	ReferenceRows, CurrentRows int64
-	Features                   []FeatureDrift
-	ScorePSI                   float64
-	Summary                    string
-}
-
-// Request asks for a drift check.
-type Request struct {
-	Model            string
-	BatchID          string // empty means the latest batch that succeeded
-	ReferenceBatchID string // empty means the training data of the version that scored the batch
-	Mode             Mode   // empty means as configured
-}
