@@ -1,5 +1,10 @@
 package registry
 
+import "errors"
+
+// ErrUnavailable: a registry of another system cannot be reached, or what answers is something else. Try again later.
+var ErrUnavailable = errors.New("registry: not reachable")
+
 // State is what a registry of another system (MLflow) holds of one registered model.
 type State struct {
 	Aliases  map[string]string            // alias to version

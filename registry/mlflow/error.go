@@ -18,7 +18,7 @@ import (
 // Sentinel errors. Errors of a Client match one of them, one of package registry, or the caller's context error.
 var (
 	// ErrNotFound: the server has no such run, model, version, alias or artifact. It matches registry.ErrNotFound too.
-	ErrNotFound = fmt.Errorf("mlflow: not there: %w", registry.ErrNotFound)
+	ErrNotFound error = &sentinel{"mlflow: not there", registry.ErrNotFound}
 	// ErrExists: what was to be made is there already.
 	ErrExists = errors.New("mlflow: exists already")
 	// ErrInvalid: the server refuses the request. The message says what of it.
@@ -26,11 +26,23 @@ var (
 	// ErrDenied: the credentials are missing, wrong, or not enough.
 	ErrDenied = errors.New("mlflow: access denied")
 	// ErrUnavailable: the server cannot be reached, is overloaded, or what answers is no MLflow. Try again later; if it
-	// stays, look at the tracking URI and at the server.
-	ErrUnavailable = errors.New("mlflow: server not available")
+	// stays, look at the tracking URI and at the server. It matches registry.ErrUnavailable too.
+	ErrUnavailable error = &sentinel{"mlflow: server not available", registry.ErrUnavailable}
 	// ErrSource: the version's files are in a place that is not reached through the server.
 	ErrSource = errors.New("mlflow: artifacts not reachable")
 )
+
+// sentinel is an error that is also one of package registry, without repeating its text.
+type sentinel struct {
+	text string
+	is   error
+}
+
+// Error implements error.
+func (s *sentinel) Error() string { return s.text }
+
+// Unwrap returns the error of package registry.
+func (s *sentinel) Unwrap() error { return s.is }
 
 // APIError is an answer that is not a success.
 type APIError struct {
@@ -50,9 +62,6 @@ func (e *APIError) Error() string {
 		code += " " + e.Code
 	}
 	text := fmt.Sprintf("%v: %s %s: %s", e.kind, e.Method, e.Path, code)
-	if e.kind == ErrNotFound { //nolint:errorlint // the sentinel itself; its text would name two packages
-		text = fmt.Sprintf("mlflow: not there: %s %s: %s", e.Method, e.Path, code)
-	}
 	if m := e.shown(); m != "" {
 		text += ": " + m
 	}
