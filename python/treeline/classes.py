@@ -26,7 +26,9 @@ T = TypeVar("T")
 READY = "treeline.training"
 
 
-def resolve(name: str, base: type[T], module_path: Iterable[str] = (), key: str = "class") -> type[T]:
+def resolve(
+    name: str, base: type[T], module_path: Iterable[str] = (), key: str = "class"
+) -> type[T]:
     """The class of that name, a subclass of base.
 
     module_path: folders whose modules are found first. key: what the name is called in messages ("trainer_class").
@@ -57,7 +59,9 @@ def resolve(name: str, base: type[T], module_path: Iterable[str] = (), key: str 
             f" write `class {class_name}({base.__name__})`"
         )
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ConfigError(f"{key} {name!r} lacks {', '.join(missing)}, which {base.__name__} requires")
+        raise ConfigError(
+            f"{key} {name!r} lacks {', '.join(missing)}, which {base.__name__} requires"
+        )
     return found
 
 
@@ -80,7 +84,9 @@ def _module(module_name: str, folders: list[str], key: str, name: str) -> Module
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise ConfigError(f"{key} {name!r}: {module_name} imports {error.name!r}, which is not installed") from error
+            raise ConfigError(
+                f"{key} {name!r}: {module_name} imports {error.name!r}, which is not installed"
+            ) from error
         beside = sorted(p.stem for folder in folders for p in pathlib.Path(folder).glob("*.py"))
         where = ", ".join(folders) or "the working directory"
         listed = f"modules there: {', '.join(beside)}" if beside else "no modules there"
@@ -88,12 +94,18 @@ def _module(module_name: str, folders: list[str], key: str, name: str) -> Module
             f"{key} {name!r}: there is no module {module_name!r}, neither installed nor in {where} ({listed});"
             f" ready classes are in {READY}"
         ) from error
-    except Exception as error:  # the user's module runs on import: whatever it raises is a fault of that module
-        raise ConfigError(f"{key} {name!r}: importing {module_name} fails: {type(error).__name__}: {one_line(error)}") from error
+    except (
+        Exception
+    ) as error:  # the user's module runs on import: whatever it raises is a fault of that module
+        raise ConfigError(
+            f"{key} {name!r}: importing {module_name} fails: {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def _attribute(module: ModuleType, class_name: str, key: str, name: str) -> object | None:
     try:
         return getattr(module, class_name, None)
     except ImportError as error:
-        raise ConfigError(f"{key} {name!r} needs a package that is not installed: {one_line(error)}") from error
+        raise ConfigError(
+            f"{key} {name!r} needs a package that is not installed: {one_line(error)}"
+        ) from error

@@ -40,12 +40,17 @@ def _say(message: str) -> None:
 def on_sigterm(end: Callable[[], None]) -> None:
     """From now on SIGTERM runs end in a thread of its own and exits 143, whatever the main thread is busy with.
 
-    The main thread may be in a library's C code for minutes, where Python's own handlers do not run.
+    The main thread may be in a library's C code for minutes, where Python's own handlers do not run; the C handler, which
+    writes the signal's number to a pipe, always does. Call it in the main thread, once.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.set_wakeup_fd(writer)
 
     def wait() -> None:
-        signal.sigwait({signal.SIGTERM})
+        while os.read(reader, 1) != bytes([signal.SIGTERM]):
+            pass
         try:
             end()
         finally:

@@ -75,7 +75,9 @@ class Heartbeat:
     because nobody could be told.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], progress: Progress, seconds: float) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], progress: Progress, seconds: float
+    ) -> None:
         self._path = pathlib.Path(directory) / "heartbeat.json"
         self._progress = progress
         self._seconds = seconds
@@ -89,7 +91,10 @@ class Heartbeat:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join()

@@ -35,10 +35,18 @@ def stream(hook: Inference, source: BinaryIO, sink: BinaryIO) -> int:
 def main(arguments: list[str]) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m treeline.inference", description=__doc__.partition("\n\n")[2], formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m treeline.inference",
+        description=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--class", dest="name", required=True, help="inference_class of config.yml")
-    parser.add_argument("--path", action="append", default=[], metavar="DIR", help="folder whose modules are found first")
+    parser.add_argument(
+        "--path",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder whose modules are found first",
+    )
     options = parser.parse_args(arguments)
     # Arrow owns the real stdout; a print in the user's class must not land in the stream.
     sink = os.fdopen(os.dup(1), "wb")
@@ -46,7 +54,11 @@ def main(arguments: list[str]) -> int:
 
     def action() -> None:
         with sink:
-            stream(resolve(options.name, Inference, options.path, "inference_class")(), sys.stdin.buffer, sink)
+            stream(
+                resolve(options.name, Inference, options.path, "inference_class")(),
+                sys.stdin.buffer,
+                sink,
+            )
 
     return command.run(action)
 

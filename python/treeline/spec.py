@@ -95,19 +95,29 @@ class TrainingSpec:
         if not isinstance(value, dict):
             raise ConfigError(f"a spec is an object, not {type(value).__name__}")
         if value.get("format") != FORMAT:
-            raise ConfigError(f"format is {value.get('format')!r}, this trainer reads format {FORMAT}")
+            raise ConfigError(
+                f"format is {value.get('format')!r}, this trainer reads format {FORMAT}"
+            )
         spec = _record(TrainingSpec, value, "")
         for key in ("model_key", "trainer_class", "label_col", "output_dir"):
             if not getattr(spec, key):
                 raise ConfigError(f"{key} is empty")
         if spec.split.method not in SPLITS:
-            raise ConfigError(f"split.method is {spec.split.method!r}, want one of {', '.join(SPLITS)}")
+            raise ConfigError(
+                f"split.method is {spec.split.method!r}, want one of {', '.join(SPLITS)}"
+            )
         if not 0 < spec.split.holdout_fraction < 1:
-            raise ConfigError(f"split.holdout_fraction is {spec.split.holdout_fraction}, want a number between 0 and 1")
+            raise ConfigError(
+                f"split.holdout_fraction is {spec.split.holdout_fraction}, want a number between 0 and 1"
+            )
         if spec.split.method == "key_hash" and not spec.key_cols:
-            raise ConfigError("split.method key_hash needs key_cols; name the columns that identify a row")
+            raise ConfigError(
+                "split.method key_hash needs key_cols; name the columns that identify a row"
+            )
         if spec.split.method == "time" and not spec.date_col:
-            raise ConfigError("split.method time needs date_col; name the column with the day of a row")
+            raise ConfigError(
+                "split.method time needs date_col; name the column with the day of a row"
+            )
         if not 0 < spec.heartbeat_seconds <= 3600:
             raise ConfigError(f"heartbeat_seconds is {spec.heartbeat_seconds}, want 0 to 3600")
         if not 1000 <= spec.parity_rows <= 1_000_000:
@@ -132,7 +142,10 @@ def _record(record: type, value: dict[str, Any], where: str) -> Any:
     for field in dataclasses.fields(record):
         name, kind = where + field.name, str(field.type)
         if field.name not in value:
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            if (
+                field.default is dataclasses.MISSING
+                and field.default_factory is dataclasses.MISSING
+            ):
                 raise ConfigError(f"{name} is missing")
             continue
         got = value[field.name]

@@ -42,7 +42,13 @@ def execute(spec: TrainingSpec, progress: Progress, tracker: Tracker) -> outputs
 
 def clear(spec: TrainingSpec) -> None:
     """Removes what an earlier attempt left, so that nothing of it can pass for this one's."""
-    for name in (outputs.RESULT, outputs.GOLDEN, outputs.HOLDOUT, outputs.IMPORTANCE, outputs.IMPORTANCE_TABLE):
+    for name in (
+        outputs.RESULT,
+        outputs.GOLDEN,
+        outputs.HOLDOUT,
+        outputs.IMPORTANCE,
+        outputs.IMPORTANCE_TABLE,
+    ):
         (spec.output / name).unlink(missing_ok=True)
     shutil.rmtree(spec.output / outputs.MODEL, ignore_errors=True)
 

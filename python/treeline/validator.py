@@ -25,7 +25,9 @@ REQUIRED = ("validator_class", "model_dir", "holdout", "label_col", "output")
 
 def validate(value: dict[str, Any]) -> Verdict:
     """Judges what a validator's spec names. Raises ConfigError or DataError when there is no verdict."""
-    kind = resolve(value["validator_class"], Validator, value.get("module_path") or (), "validator_class")
+    kind = resolve(
+        value["validator_class"], Validator, value.get("module_path") or (), "validator_class"
+    )
     holdout = Holdout(
         rows=read_holdout(value["holdout"], value["label_col"]),
         label_col=value["label_col"],
@@ -35,7 +37,9 @@ def validate(value: dict[str, Any]) -> Verdict:
     )
     verdict = kind().validate(holdout)
     if not isinstance(verdict, Verdict) or not isinstance(verdict.passed, bool):
-        raise ConfigError(f"{value['validator_class']}.validate returned {type(verdict).__name__}, want a Verdict with passed True or False")
+        raise ConfigError(
+            f"{value['validator_class']}.validate returned {type(verdict).__name__}, want a Verdict with passed True or False"
+        )
     return verdict
 
 
@@ -72,7 +76,10 @@ def main(arguments: list[str]) -> int:
         value = read(arguments[0])
         verdict = validate(value)
         figures = {str(name): plain(figure) for name, figure in verdict.figures.items()}
-        write_json(value["output"], {"passed": verdict.passed, "summary": str(verdict.summary), "figures": figures})
+        write_json(
+            value["output"],
+            {"passed": verdict.passed, "summary": str(verdict.summary), "figures": figures},
+        )
         print(("passed: " if verdict.passed else "failed: ") + str(verdict.summary), flush=True)
 
     return command.run(action)

@@ -62,7 +62,9 @@ class Accepts:
     single: bool = False
 
 
-def load(spec: TrainingSpec, accepts: Accepts, task: str | None, positive: object = None) -> Dataset:
+def load(
+    spec: TrainingSpec, accepts: Accepts, task: str | None, positive: object = None
+) -> Dataset:
     """Reads and checks the feature table of a spec. Raises DataError or ConfigError that names column and count."""
     table = read_table(spec.features.path)
     check_columns(table, spec)
@@ -70,7 +72,12 @@ def load(spec: TrainingSpec, accepts: Accepts, task: str | None, positive: objec
     label = read_label(table[spec.label_col], spec.label_col, task, positive)
     names = feature_names(table, spec)
     check_types(table, names, spec, accepts)
-    frame = pd.DataFrame({name: texts(table[name]) if is_text(table[name].type) else numbers(table[name]) for name in names})
+    frame = pd.DataFrame(
+        {
+            name: texts(table[name]) if is_text(table[name].type) else numbers(table[name])
+            for name in names
+        }
+    )
     check_values(frame, accepts)
     return Dataset(table, frame, label)
 
@@ -90,17 +97,26 @@ def check_columns(table: pa.Table, spec: TrainingSpec) -> None:
     roles += [("key_cols", name) for name in spec.key_cols]
     for role, name in roles:
         if name and name not in have:
-            raise DataError(f"{role} {name!r} is no column of the feature table, which has {', '.join(have)}")
+            raise DataError(
+                f"{role} {name!r} is no column of the feature table, which has {', '.join(have)}"
+            )
     if absent := [name for name in spec.exclude_cols if name not in have]:
-        raise DataError(f"exclude_cols names {', '.join(map(repr, absent))}, which the feature table does not have")
+        raise DataError(
+            f"exclude_cols names {', '.join(map(repr, absent))}, which the feature table does not have"
+        )
     if reserved := [name for name in have if SCORE.fullmatch(name)]:
-        raise DataError(f"column {reserved[0]!r} has a name that is kept for the scores; rename it in features_sql")
+        raise DataError(
+            f"column {reserved[0]!r} has a name that is kept for the scores; rename it in features_sql"
+        )
 
 
 def check_rows(table: pa.Table, spec: TrainingSpec) -> None:
     """There are rows, as many as were pinned, and their keys identify them on each day."""
     if table.num_rows == 0:
-        raise DataError("the feature table has no rows" + (f" up to {spec.features.compute_date}" if spec.features.compute_date else ""))
+        raise DataError(
+            "the feature table has no rows"
+            + (f" up to {spec.features.compute_date}" if spec.features.compute_date else "")
+        )
     if spec.features.rows is not None and table.num_rows != spec.features.rows:
         raise DataError(
             f"{spec.features.path} has {table.num_rows} rows, but {spec.features.rows} were pinned: the file is cut or was replaced"
@@ -108,7 +124,9 @@ def check_rows(table: pa.Table, spec: TrainingSpec) -> None:
     keys = [*spec.key_cols, *([spec.date_col] if spec.date_col else [])]
     for name in keys:
         if nulls := table[name].null_count:
-            raise DataError(f"column {name!r} is null in {nulls} of {table.num_rows} rows, which therefore have no name")
+            raise DataError(
+                f"column {name!r} is null in {nulls} of {table.num_rows} rows, which therefore have no name"
+            )
     if not spec.key_cols:
         return
     plain = pa.table({name: _plain(table[name]) for name in keys})
@@ -135,7 +153,9 @@ def check_types(table: pa.Table, names: list[str], spec: TrainingSpec, accepts: 
     for name in names:
         kind = table[name].type
         if pa.types.is_null(kind) or table[name].null_count == table.num_rows:
-            raise DataError(f"column {name!r} is null in all {table.num_rows} rows; exclude it (data.exclude_cols)")
+            raise DataError(
+                f"column {name!r} is null in all {table.num_rows} rows; exclude it (data.exclude_cols)"
+            )
         if not is_text(kind) and not is_number(kind):
             raise DataError(f"column {name!r} is {kind}, which is no feature; {out}")
     texts_found = [name for name in names if is_text(table[name].type)]

@@ -29,7 +29,9 @@ class Label:
         return len(self.classes) if self.task == MULTICLASS else 1
 
 
-def read_label(column: pa.ChunkedArray, name: str, task: str | None, positive: object = None) -> Label:
+def read_label(
+    column: pa.ChunkedArray, name: str, task: str | None, positive: object = None
+) -> Label:
     """Reads the label column.
 
     task: what the objective asks for; None takes it from the values: two of them are binary, more integers multiclass.
@@ -53,7 +55,9 @@ def read_label(column: pa.ChunkedArray, name: str, task: str | None, positive: o
             f"label column {name!r} has one class only ({classes[0]!r} in all {len(column)} rows);"
             " a model needs rows of both"
         )
-    if not is_text(column.type) and any(float(c) != int(c) for c in classes if np.isfinite(float(c))):
+    if not is_text(column.type) and any(
+        float(c) != int(c) for c in classes if np.isfinite(float(c))
+    ):
         raise DataError(
             f"label column {name!r} has values that are no classes (such as"
             f" {next(c for c in classes if float(c) != int(c))}); for a number to be predicted set"
@@ -75,7 +79,9 @@ def read_label(column: pa.ChunkedArray, name: str, task: str | None, positive: o
 
 def _binary(column: pa.ChunkedArray, name: str, classes: list[object], positive: object) -> Label:
     if len(classes) != 2:
-        raise DataError(f"label column {name!r} has {len(classes)} classes, a binary objective wants two")
+        raise DataError(
+            f"label column {name!r} has {len(classes)} classes, a binary objective wants two"
+        )
     if not is_text(column.type):
         if positive is None and {float(c) for c in classes} != {0.0, 1.0}:
             raise DataError(
@@ -85,9 +91,13 @@ def _binary(column: pa.ChunkedArray, name: str, classes: list[object], positive:
     if positive is None:
         positive = classes[1]
     if positive not in classes:
-        raise ConfigError(f"hyperparameters.positive_class is {positive!r}, but {name!r} holds {classes[0]!r} and {classes[1]!r}")
+        raise ConfigError(
+            f"hyperparameters.positive_class is {positive!r}, but {name!r} holds {classes[0]!r} and {classes[1]!r}"
+        )
     negative = classes[0] if positive == classes[1] else classes[1]
-    values = np.fromiter((v == positive for v in column.to_pylist()), dtype=np.int64, count=len(column))
+    values = np.fromiter(
+        (v == positive for v in column.to_pylist()), dtype=np.int64, count=len(column)
+    )
     return Label(BINARY, values, (negative, positive))
 
 

@@ -65,7 +65,9 @@ class LightGBMTrainer(Trainer):
             self.progress.part((state.iteration + 1) / rounds)
 
         try:
-            booster = lgb.train(params, lgb.Dataset(x, y), num_boost_round=rounds, callbacks=[after])
+            booster = lgb.train(
+                params, lgb.Dataset(x, y), num_boost_round=rounds, callbacks=[after]
+            )
         except lgb.basic.LightGBMError as error:
             raise DataError(f"LightGBM refuses the training: {one_line(error)}") from error
         except (TypeError, ValueError) as error:
@@ -96,7 +98,9 @@ class LightGBMTrainer(Trainer):
             if key in ("split_feature", "threshold", "decision_type"):
                 fields[key] = value.split()
             if key == "decision_type":
-                for feature, threshold, kind in zip(fields["split_feature"], fields["threshold"], fields[key]):
+                for feature, threshold, kind in zip(
+                    fields["split_feature"], fields["threshold"], fields[key]
+                ):
                     if not int(kind) & 1:
                         out.append((names[int(feature)], float(threshold)))
                 fields = {}
@@ -123,12 +127,13 @@ class _Warnings:
         self.unknown: list[str] = []
 
     def info(self, text: str) -> None:
-        """Drops chatter."""
-
-    def warning(self, text: str) -> None:
-        """Keeps what LightGBM says about unknown parameters."""
+        """Takes what the C library says, which at verbosity 0 are warnings."""
         text = text.strip().removeprefix("[LightGBM] [Warning] ")
         if text.startswith("Unknown parameter"):
             self.unknown.append(text)
         elif text:
             print(f"lightgbm: {text}", flush=True)
+
+    def warning(self, text: str) -> None:
+        """Takes what the Python package says."""
+        self.info(text)

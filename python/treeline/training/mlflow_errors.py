@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 TEMPORARY = {
@@ -54,14 +55,18 @@ def classify(error: Exception, doing: str) -> TreelineError | None:
     text = one_line(error)[:400]
     if isinstance(error, MlflowException):
         if error.error_code in FORBIDDEN:
-            return ConfigError(f"MLflow does not allow {doing}: {text}; check the credentials and permissions of the trainer")
+            return ConfigError(
+                f"MLflow does not allow {doing}: {text}; check the credentials and permissions of the trainer"
+            )
         if error.error_code in TEMPORARY:
             return TransientError(f"MLflow does not answer {doing}: {text}")
         return ConfigError(f"MLflow refuses {doing}: {text}")
     if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         if status in (401, 403):
-            return ConfigError(f"MLflow does not allow {doing}: HTTP {status}; check the credentials and permissions of the trainer")
+            return ConfigError(
+                f"MLflow does not allow {doing}: HTTP {status}; check the credentials and permissions of the trainer"
+            )
         if 400 <= status < 500 and status not in (408, 425, 429):
             return ConfigError(f"MLflow refuses {doing}: {text}")
         return TransientError(f"MLflow does not answer {doing}: {text}")

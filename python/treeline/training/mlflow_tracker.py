@@ -34,7 +34,9 @@ class MlflowTracker:
         prepare_environment()
         from mlflow.tracking import MlflowClient
 
-        self.client: MlflowClient = MlflowClient(tracking_uri=where.tracking_uri, registry_uri=where.tracking_uri)
+        self.client: MlflowClient = MlflowClient(
+            tracking_uri=where.tracking_uri, registry_uri=where.tracking_uri
+        )
         self.where = where
         self.run_id = ""
         self.run_name = where.run_name
@@ -52,7 +54,9 @@ class MlflowTracker:
         self._experiment = self._experiment_id(self.where.experiment)
         run = self._earlier_run(spec.idempotency_key)
         if run is None:
-            run = self.client.create_run(self._experiment, tags=self._tags("running"), run_name=self.where.run_name)
+            run = self.client.create_run(
+                self._experiment, tags=self._tags("running"), run_name=self.where.run_name
+            )
         else:
             self._known_params = dict(run.data.params)
             self.client.update_run(run.info.run_id, status="RUNNING")
@@ -66,11 +70,18 @@ class MlflowTracker:
         spec = self._need()
         digest = sha256(native)
         for version in self._versions_of_run(spec.registered_model_name):
-            if version.tags.get(NATIVE_TAG) == digest and (version.source or "").startswith("models:/m-"):
-                self._version, self._model_id = str(version.version), version.source.removeprefix("models:/")
+            if version.tags.get(NATIVE_TAG) == digest and (version.source or "").startswith(
+                "models:/m-"
+            ):
+                self._version, self._model_id = str(version.version), version.source.removeprefix(
+                    "models:/"
+                )
                 return self._model_id
         model = self.client.create_logged_model(
-            self._experiment, name=outputs.MODEL, source_run_id=self.run_id, tags={NATIVE_TAG: digest}
+            self._experiment,
+            name=outputs.MODEL,
+            source_run_id=self.run_id,
+            tags={NATIVE_TAG: digest},
         )
         self._model_id = model.model_id
         return self._model_id
@@ -88,8 +99,14 @@ class MlflowTracker:
                 params.append(Param(key, text))
             elif self._known_params[key] != text:
                 # MLflow never changes a parameter: the earlier attempt's value stays.
-                print(f"parameter {key} is {text}; the run keeps {self._known_params[key]}", file=sys.stderr)
-        metrics = [Metric(key, value, at, 0, model_id=self._model_id) for key, value in result.metrics.items()]
+                print(
+                    f"parameter {key} is {text}; the run keeps {self._known_params[key]}",
+                    file=sys.stderr,
+                )
+        metrics = [
+            Metric(key, value, at, 0, model_id=self._model_id)
+            for key, value in result.metrics.items()
+        ]
         if self._version is None:
             self.client.log_outputs(self.run_id, [LoggedModelOutput(self._model_id, 0)])
         for begin in range(0, max(len(params), 1), 100):
@@ -105,7 +122,9 @@ class MlflowTracker:
         if self._version is not None:
             self._fetch_into(directory)
             if sha256(directory / native) != digest:
-                raise ConfigError(f"version {self._version} of {spec.registered_model_name} no longer has the file that was registered")
+                raise ConfigError(
+                    f"version {self._version} of {spec.registered_model_name} no longer has the file that was registered"
+                )
             return self._version
         self.client.log_model_artifacts(self._model_id, str(directory))
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".registered-") as copy:
@@ -113,7 +132,9 @@ class MlflowTracker:
             target.mkdir()
             self._download(target)
             if manifest(target) != manifest(directory):
-                raise TransientError(f"MLflow holds other bytes of model {self._model_id} than were sent to it")
+                raise TransientError(
+                    f"MLflow holds other bytes of model {self._model_id} than were sent to it"
+                )
         self.client.finalize_logged_model(self._model_id, "READY")
         self._create_registered_model(spec.registered_model_name)
         version = self.client.create_model_version(
@@ -124,9 +145,13 @@ class MlflowTracker:
             model_id=self._model_id,
         )
         if str(version.status) != "READY":
-            raise TransientError(f"version {version.version} of {spec.registered_model_name} is {version.status}, not READY")
+            raise TransientError(
+                f"version {version.version} of {spec.registered_model_name} is {version.status}, not READY"
+            )
         link = [{"name": spec.registered_model_name, "version": str(version.version)}]
-        self.client.set_logged_model_tags(self._model_id, {"mlflow.modelVersions": json.dumps(link)})
+        self.client.set_logged_model_tags(
+            self._model_id, {"mlflow.modelVersions": json.dumps(link)}
+        )
         self._version = str(version.version)
         return self._version
 
@@ -151,8 +176,13 @@ class MlflowTracker:
         try:
             self.client.set_tag(self.run_id, "error", message[:MAX_PARAM])
             self._end(status, tag)
-        except Exception as error:  # the training has failed already; that the run cannot say so must not hide why
-            print(f"run {self.run_id} is not marked {status}: {one_line(error)[:200]}", file=sys.stderr)
+        except (
+            Exception
+        ) as error:  # the training has failed already; that the run cannot say so must not hide why
+            print(
+                f"run {self.run_id} is not marked {status}: {one_line(error)[:200]}",
+                file=sys.stderr,
+            )
 
     def _end(self, status: str, tag: str) -> None:
         self.client.set_tag(self.run_id, "status", tag)
@@ -176,7 +206,9 @@ class MlflowTracker:
                     raise
                 found = self.client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":
-            raise ConfigError(f"the MLflow experiment {name!r} was deleted; restore it or name another one")
+            raise ConfigError(
+                f"the MLflow experiment {name!r} was deleted; restore it or name another one"
+            )
         return found.experiment_id
 
     def _earlier_run(self, key: str) -> Run | None:
@@ -184,7 +216,9 @@ class MlflowTracker:
             return None
         quote = '"' if "'" in key else "'"
         if quote in key:
-            raise ConfigError(f"the idempotency key {key!r} has both kinds of quotes, which MLflow cannot search for")
+            raise ConfigError(
+                f"the idempotency key {key!r} has both kinds of quotes, which MLflow cannot search for"
+            )
         runs = self.client.search_runs(
             [self._experiment],
             f"tags.{REQUEST_TAG} = {quote}{key}{quote}",
@@ -238,7 +272,9 @@ class MlflowTracker:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         location = self.client.get_logged_model(self._model_id).artifact_location
-        get_artifact_repository(location, tracking_uri=self.where.tracking_uri).download_artifacts("", str(target))
+        get_artifact_repository(location, tracking_uri=self.where.tracking_uri).download_artifacts(
+            "", str(target)
+        )
 
     def _fetch_into(self, directory: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".registered-") as copy:

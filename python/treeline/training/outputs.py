@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from treeline.training.tracking import Tracker
 
 MODEL, MLMODEL = "model", "MLmodel"
-GOLDEN, HOLDOUT, IMPORTANCE, IMPORTANCE_TABLE = "golden.parquet", "holdout.parquet", "importance.json", "importance.txt"
+GOLDEN, HOLDOUT, IMPORTANCE, IMPORTANCE_TABLE = (
+    "golden.parquet",
+    "holdout.parquet",
+    "importance.json",
+    "importance.txt",
+)
 RESULT = "result.json"
 EXAMPLE_ROWS = 5
 
@@ -69,7 +74,9 @@ def save_model(trainer: Trainer, model: Any, held: Dataset, tracker: Tracker) ->
     shutil.rmtree(target, ignore_errors=True)
     inputs = Schema(
         [
-            ColSpec("double" if held.frame[name].dtype == np.float64 else "string", name, required=False)
+            ColSpec(
+                "double" if held.frame[name].dtype == np.float64 else "string", name, required=False
+            )
             for name in held.frame.columns
         ]
     )
@@ -86,7 +93,9 @@ def save_model(trainer: Trainer, model: Any, held: Dataset, tracker: Tracker) ->
     )
     # The file may have been rewritten after its size was taken, and the registry's id is known only now.
     record = Model.load(str(target))
-    record.model_size_bytes = sum(p.stat().st_size for p in target.rglob("*") if p.is_file() and p.name != MLMODEL)
+    record.model_size_bytes = sum(
+        p.stat().st_size for p in target.rglob("*") if p.is_file() and p.name != MLMODEL
+    )
     record.model_id = tracker.new_model(target / name)
     record.save(str(target / MLMODEL))
     return name
@@ -96,7 +105,9 @@ def requirements(library: str) -> list[str]:
     """The packages that the model was made with, pinned."""
     from importlib.metadata import version
 
-    names = sorted({"mlflow", "numpy", "pandas", library} | ({"skops"} if library == "scikit-learn" else set()))
+    names = sorted(
+        {"mlflow", "numpy", "pandas", library} | ({"skops"} if library == "scikit-learn" else set())
+    )
     return [f"{name}=={version(name)}" for name in names]
 
 

@@ -41,7 +41,9 @@ def canonical(value: object) -> str:
         return "0" if text == "-0" else text
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
-    raise DataError(f"a key of type {type(value).__name__} cannot be hashed; use integers, text, dates or booleans")
+    raise DataError(
+        f"a key of type {type(value).__name__} cannot be hashed; use integers, text, dates or booleans"
+    )
 
 
 def hash_key(seed: int, values: tuple[object, ...]) -> int:

@@ -18,7 +18,11 @@ from treeline.training.dataset import Accepts, reserved
 from treeline.training.labels import BINARY, MULTICLASS, REGRESSION
 from treeline.training.parity import Points
 
-OBJECTIVES = {BINARY: "binary:logistic", MULTICLASS: "multi:softprob", REGRESSION: "reg:squarederror"}
+OBJECTIVES = {
+    BINARY: "binary:logistic",
+    MULTICLASS: "multi:softprob",
+    REGRESSION: "reg:squarederror",
+}
 ROUNDS = ("n_estimators", "num_boost_round", "num_round")
 
 
@@ -39,7 +43,9 @@ class XGBoostTrainer(Trainer):
         if objective.startswith("binary:") or objective == "reg:logistic":
             return BINARY
         if objective == "multi:softmax":
-            raise ConfigError("hyperparameters.objective multi:softmax predicts labels; use multi:softprob")
+            raise ConfigError(
+                "hyperparameters.objective multi:softmax predicts labels; use multi:softprob"
+            )
         return MULTICLASS if objective.startswith("multi:") else REGRESSION
 
     def train(self, x: pd.DataFrame, y: np.ndarray) -> Any:
@@ -52,7 +58,9 @@ class XGBoostTrainer(Trainer):
             del params[name]
         rounds = next(iter(rounds_given.values()), 100)
         if not isinstance(rounds, int) or rounds < 1:
-            raise ConfigError(f"hyperparameters.{next(iter(rounds_given))} is {rounds!r}, want a number of rounds")
+            raise ConfigError(
+                f"hyperparameters.{next(iter(rounds_given))} is {rounds!r}, want a number of rounds"
+            )
         params |= {
             "objective": self.objective or OBJECTIVES[self.task],
             "nthread": self.threads,
@@ -100,7 +108,12 @@ class XGBoostTrainer(Trainer):
         learner = json.loads(bytes(model.save_raw("json")))["learner"]
         names, out = model.feature_names, []
         for tree in learner["gradient_booster"]["model"]["trees"]:
-            nodes = zip(tree["left_children"], tree["split_indices"], tree["split_conditions"], tree["split_type"])
+            nodes = zip(
+                tree["left_children"],
+                tree["split_indices"],
+                tree["split_conditions"],
+                tree["split_type"],
+            )
             for left, feature, threshold, kind in nodes:
                 if left != -1 and kind == 0:
                     out.append((names[feature], float(np.float32(threshold))))
