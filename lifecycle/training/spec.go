@@ -3,6 +3,7 @@ package training
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Format is the number of the file formats of the trainer contract (docs/format/trainer.md).
@@ -24,6 +25,7 @@ type Spec struct {
 	ExcludeCols         []string       `json:"exclude_cols"`
 	Hyperparameters     map[string]any `json:"hyperparameters"`
 	Metrics             map[string]any `json:"metrics"`
+	DecisionThreshold   float64        `json:"decision_threshold"` // of precision and recall
 	Split               Split          `json:"split"`
 	Seed                int64          `json:"seed"`
 	GitSHA              string         `json:"git_sha"`
@@ -31,8 +33,11 @@ type Spec struct {
 	MLflow              *MLflow        `json:"mlflow"` // null: no tracking server
 	Traceparent         string         `json:"traceparent"`
 	OutputDir           string         `json:"output_dir"` // set by the Trainer
-	HeartbeatSeconds    int            `json:"heartbeat_seconds"`
+	HeartbeatSeconds    float64        `json:"heartbeat_seconds"`
 	ParityRows          int            `json:"parity_rows"`
+
+	// Timeout ends the work by the wall clock; 0 means the Trainer's default. It is not part of the file.
+	Timeout time.Duration `json:"-"`
 }
 
 // Features is the table to train on, as a Parquet file.
@@ -58,8 +63,9 @@ type MLflow struct {
 	RunName     string `json:"run_name"`
 }
 
-// encode is spec.json. Lists and maps are never null.
-func (s Spec) encode() ([]byte, error) {
+// Encode returns the bytes of spec.json. Lists and maps are never null. It fails for values that JSON cannot hold (NaN,
+// infinities).
+func (s Spec) Encode() ([]byte, error) {
 	for _, list := range []*[]string{&s.ModulePath, &s.KeyCols, &s.ExcludeCols} {
 		if *list == nil {
 			*list = []string{}
@@ -77,6 +83,3 @@ func (s Spec) encode() ([]byte, error) {
 	}
 	return append(b, '\n'), nil
 }
-
-// Encode returns the bytes of spec.json. It fails for hyperparameters that JSON cannot hold (NaN, infinities).
-func (s Spec) Encode() ([]byte, error) { return s.encode() }

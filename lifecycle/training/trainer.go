@@ -41,6 +41,8 @@ type Status struct {
 	ExitCode int
 	// Reason says in words why work was stopped or is lost.
 	Reason string
+	// Retry: the reason may be a passing one, so the same work may be submitted again under another key.
+	Retry bool
 	// LastError is the text after "error: " of the last such line that the trainer wrote, "" when there is none.
 	LastError string
 	Heartbeat Heartbeat

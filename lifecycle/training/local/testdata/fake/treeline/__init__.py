@@ -1,0 +1,1 @@
+"""Stands in for the real package: its trainer misbehaves as the spec's trainer_class asks."""
