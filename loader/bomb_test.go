@@ -248,7 +248,7 @@ func TestBombs(t *testing.T) {
 		},
 
 		{"nothing", "", loader.ErrUnknown, "", "empty"},
-		{"pickle", "\x80\x04\x95\x00", loader.ErrUnknown, "", "pickle"},
+		{"pickle", "\x80\x04\x95\x00", loader.ErrMalformed, "byte 2", "ends inside the pickle"},
 		{"zeros", strings.Repeat("\x00", 1<<20), loader.ErrUnknown, "", "no model format"},
 		{"spaces", strings.Repeat(" ", 1<<20), loader.ErrUnknown, "", "no model format"},
 		{"catboost json", `{"features_info":{},"oblivious_trees":[]}`, loader.ErrUnknown, "", "CatBoost"},

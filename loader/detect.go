@@ -6,6 +6,8 @@ import (
 
 	"github.com/treeline-ml/treeline/loader/internal/fault"
 	"github.com/treeline-ml/treeline/loader/legacy"
+	"github.com/treeline-ml/treeline/loader/mlmodel"
+	"github.com/treeline-ml/treeline/loader/sklearn"
 )
 
 // sniffBytes is how much of a file its format is told by.
@@ -20,6 +22,10 @@ const (
 	xgboostJSON
 	xgboostUBJSON
 	xgboostBinary
+	pythonPickle
+	compressed // a pickle of joblib, or anything else
+	zipArchive // skops, or anything else
+	mlflowModel
 )
 
 // detect tells the format from the first bytes of a file.
@@ -35,13 +41,22 @@ func detect(head []byte) format {
 		return xgboostJSON
 	case legacy.Sniff(head):
 		return xgboostBinary
+	case sklearn.IsPickle(head):
+		return pythonPickle
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return zipArchive
+	case sklearn.IsCompressed(head):
+		return compressed
+	case mlmodel.Sniff(head):
+		return mlflowModel
 	}
 	return unrecognised
 }
 
 // recognised is what errors say can be read.
 const recognised = "what can be read: LightGBM text (save_model: begins with \"tree\" and \"version=\"), " +
-	"XGBoost JSON and UBJSON (save_model: begins with \"{\"), XGBoost's old binary format (begins with \"binf\")"
+	"XGBoost JSON and UBJSON (save_model: begins with \"{\"), XGBoost's old binary format (begins with \"binf\"), forests and " +
+	"trees of scikit-learn and wrappers of LightGBM and XGBoost (skops, pickle, cloudpickle, joblib), MLflow model directories"
 
 // unknown returns the error for a file that detect does not recognise, naming what it looks like.
 func unknown(head []byte) error {
@@ -49,12 +64,14 @@ func unknown(head []byte) error {
 	if len(head) == 0 {
 		look = "the file is empty"
 	}
-	if len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 {
-		look, hint = "it looks like a Python pickle", "save the model itself with its save_model(); "+recognised
-	}
 	for _, s := range []struct{ prefix, look, hint string }{
 		{"PK\x03\x04", "a zip archive", "unpack it and give the model file in it; " + recognised},
 		{"\x1f\x8b", "gzip", "unpack it first; " + recognised},
+		{"x", "zlib", "unpack it first; " + recognised},
+		{"BZh", "bzip2", "unpack it first; " + recognised},
+		{"\xfd7zXZ", "xz", "unpack it first; " + recognised},
+		{"\x5d\x00\x00", "lzma", "unpack it first; " + recognised},
+		{"\x04\x22\x4d\x18", "lz4", "unpack it first; " + recognised},
 		{"\x28\xb5\x2f\xfd", "zstd", "unpack it first; " + recognised},
 		{"CBM1", "CatBoost's binary format", recognised},
 		{"CONFIG-offset:", "a memory snapshot of XGBoost 1.0", "load it in XGBoost and save it with save_model()"},

@@ -1,7 +1,8 @@
 // Package loader opens model files of the tree libraries and returns each as a *forest.Model with the exact semantics
 // of the library that wrote it. The format is told by the content, never by the file's name.
 //
-//	bytes --detect--> lightgbm | xgboost | legacy --> forest.Model --Validate--> caller
+//	bytes     --detect--> lightgbm | xgboost | legacy | sklearn --> forest.Model --Validate--> caller
+//	directory --mlmodel--> its model file's bytes, as above, and what the directory's metadata adds
 //
 // # Invariants
 //
@@ -16,18 +17,21 @@ package loader
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/loader/internal/fault"
 	"github.com/treeline-ml/treeline/loader/internal/limit"
 	"github.com/treeline-ml/treeline/loader/legacy"
 	"github.com/treeline-ml/treeline/loader/lightgbm"
+	"github.com/treeline-ml/treeline/loader/sklearn"
 	"github.com/treeline-ml/treeline/loader/xgboost"
 )
 
@@ -58,7 +62,9 @@ type Options struct {
 	Limits Limits // zero fields mean the defaults
 }
 
-// Open reads the model file at path with the default limits. Provenance.Digest is the SHA-256 of its bytes.
+// Open reads the model at path with the default limits: a model file, an MLflow model directory, or the MLmodel file in
+// one. Provenance.Digest is the SHA-256 of the file's bytes, of the MLmodel file's for MLflow models, whose other files
+// Provenance.Files lists.
 func Open(path string) (*forest.Model, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -69,11 +75,10 @@ func Open(path string) (*forest.Model, error) {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	} else if err == nil && info.IsDir() {
-		return nil, &Error{
-			Path: path,
-			Hint: "give the path of the model file in it",
-			Err:  fault.Unknown("it is a directory"),
-		}
+		return openDirectory(path)
+	}
+	if isMLmodel(f) {
+		return openMLflow(path, filepath.Dir(path), filepath.Base(path))
 	}
 	return Decode(f, size, Options{Path: path})
 }
@@ -82,16 +87,23 @@ func Open(path string) (*forest.Model, error) {
 // is the SHA-256 of the bytes.
 func Decode(r io.Reader, size int64, o Options) (*forest.Model, error) {
 	m, err := decode(r, size, o.Limits.OrDefault())
+	return m, at(o.Path, err)
+}
+
+// at names the file in an error that has no path yet.
+func at(path string, err error) error {
 	if err == nil {
-		return m, nil
+		return nil
 	}
 	var placed *Error
 	if !errors.As(err, &placed) {
 		placed = &Error{Err: err}
 	}
 	out := *placed
-	out.Path = o.Path
-	return nil, &out
+	if out.Path == "" {
+		out.Path = path
+	}
+	return &out
 }
 
 func decode(r io.Reader, size int64, l Limits) (*forest.Model, error) {
@@ -114,6 +126,17 @@ func decode(r io.Reader, size int64, l Limits) (*forest.Model, error) {
 		m, err = xgboost.DecodeUBJSON(in, l)
 	case xgboostBinary:
 		m, err = legacy.Decode(in, l)
+	case pythonPickle:
+		m, err = whole(in, size, l, sklearn.DecodePickle)
+	case compressed:
+		m, err = whole(in, size, l, decodeCompressed)
+	case zipArchive:
+		m, err = whole(in, size, l, decodeZip)
+	case mlflowModel:
+		return nil, &Error{
+			Hint: "open it by its path, so that the files beside it can be found",
+			Err:  fault.Unknown("an MLmodel file alone is no model"),
+		}
 	default:
 		return nil, unknown(head)
 	}
@@ -129,6 +152,36 @@ func decode(r io.Reader, size int64, l Limits) (*forest.Model, error) {
 	}
 	m.Provenance.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
 	return m, nil
+}
+
+// whole reads the rest of a file into memory for a decoder that needs all of it. Memory grows with the bytes that arrive.
+func whole(in io.Reader, size int64, l Limits, decode func([]byte, Limits) (*forest.Model, error)) (*forest.Model, error) {
+	var b bytes.Buffer
+	if size > 0 {
+		b.Grow(int(min(size, 64<<20)) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(in, l.Bytes+1))
+	if err == nil {
+		err = limit.Check("Bytes", l.Bytes, n)
+	}
+	if err != nil {
+		return nil, fault.Complete("", err)
+	}
+	return decode(b.Bytes(), l)
+}
+
+func decodeCompressed(file []byte, l Limits) (*forest.Model, error) {
+	if !sklearn.HoldsPickle(file) {
+		return nil, unknown(file)
+	}
+	return sklearn.DecodePickle(file, l)
+}
+
+func decodeZip(file []byte, l Limits) (*forest.Model, error) {
+	if !sklearn.IsSkops(file) {
+		return nil, unknown(file)
+	}
+	return sklearn.DecodeSkops(file, l)
 }
 
 // checkNames refuses a name that two features have: columns are found by name, and no library trains such a model.

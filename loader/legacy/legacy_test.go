@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
+	"reflect"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -214,7 +215,7 @@ func TestFacts(t *testing.T) {
 	want := forest.Provenance{
 		Format: "xgboost-binary", Library: "xgboost", Version: "1.7", Objective: "binary:logistic",
 	}
-	if m.Provenance != want {
+	if !reflect.DeepEqual(m.Provenance, want) {
 		t.Errorf("provenance %+v, want %+v", m.Provenance, want)
 	}
 	if m.Iterations != 1 || len(m.Trees) != 8 {

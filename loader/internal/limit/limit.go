@@ -18,6 +18,8 @@ type Limits struct {
 	SetBytes     int64 // memory of all category sets; default 1 GiB
 	StringBytes  int64 // one name, key or number; default 1 MiB
 	NestingDepth int64 // objects and arrays inside each other; default 64
+	Objects      int64 // values of a pickle or skops file; default 16,777,216
+	Ratio        int64 // bytes that one compressed byte may become, beyond the first 64 MiB; default 200
 }
 
 // Default returns the limits that loader.Open uses.
@@ -34,6 +36,8 @@ func Default() Limits {
 		SetBytes:     1 << 30,
 		StringBytes:  1 << 20,
 		NestingDepth: 64,
+		Objects:      1 << 24,
+		Ratio:        200,
 	}
 }
 
@@ -55,6 +59,8 @@ func (l Limits) OrDefault() Limits {
 		{&l.SetBytes, d.SetBytes},
 		{&l.StringBytes, d.StringBytes},
 		{&l.NestingDepth, d.NestingDepth},
+		{&l.Objects, d.Objects},
+		{&l.Ratio, d.Ratio},
 	} {
 		if *f.field <= 0 {
 			*f.field = f.def

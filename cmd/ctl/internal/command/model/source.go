@@ -21,16 +21,20 @@ type source struct {
 	Model *forest.Model
 }
 
-// open reads the model at path, a model file or a directory that holds exactly one.
+// open reads the model at path: a model file, an MLflow model directory, or a directory that holds exactly one model
+// file.
 func open(path string) (source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return source{}, exit.Hinted(fmt.Errorf("opening the model: %w", err), "name a model file, or a directory that holds one")
 	}
 	if info.IsDir() {
-		return openDirectory(path)
-	}
-	if !info.Mode().IsRegular() {
+		if file := mlflowFile(path); file != "" {
+			path = file
+		} else {
+			return openDirectory(path)
+		}
+	} else if !info.Mode().IsRegular() {
 		return source{}, exit.Hinted(fmt.Errorf("opening the model: %s is not a regular file", path), "name a model file")
 	}
 	m, err := loader.Open(path)
@@ -38,6 +42,17 @@ func open(path string) (source, error) {
 		return source{}, err
 	}
 	return source{Path: path, Model: m}, nil
+}
+
+// mlflowFile returns the metadata file of an MLflow model directory: dir itself, or its directory model, as trained
+// versions have it. It is "" where there is none.
+func mlflowFile(dir string) string {
+	for _, file := range []string{filepath.Join(dir, "MLmodel"), filepath.Join(dir, "model", "MLmodel")} {
+		if isFile(file) {
+			return file
+		}
+	}
+	return ""
 }
 
 // openDirectory looks at every file directly inside dir. A file in no known model format is passed over; a broken model
