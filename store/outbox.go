@@ -65,6 +65,8 @@ type OutboxReader interface {
 	// Outbox lists the due rows of a kind, oldest first: not delivered, not dead, NextAttemptAt not after now. A zero now
 	// lists all undelivered rows of the kind, dead ones included.
 	Outbox(kind string, now time.Time, limit int) ([]OutboxRow, error)
+	// OutboxNext returns when the first pending row of a kind is due, zero for at once; pending is false when it has none.
+	OutboxNext(kind string) (next time.Time, pending bool, err error)
 	// OutboxKinds lists the kinds that have pending rows, by name.
 	OutboxKinds() ([]string, error)
 	// OutboxAll lists all rows, delivered ones included, oldest first.

@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ml/treeline/internal/telemetry"
 	"github.com/treeline-ml/treeline/lifecycle/audit"
 	"github.com/treeline-ml/treeline/lifecycle/gate"
+	"github.com/treeline-ml/treeline/lifecycle/outbox"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/loader"
@@ -152,22 +153,28 @@ func (d *daemon) wire(ctx context.Context, uploads string) error {
 	gates := gate.New(gate.Deps{
 		Store: d.store, Versions: versions, Columns: &featureColumns{warehouse: d.warehouse, configs: d.configs}, Logger: d.log,
 	})
-	mirror := promotion.NewMirror(promotion.MirrorDeps{Store: d.store, Target: d.warehouse, Logger: d.log})
-	if err := mirror.Start(ctx); err != nil {
+	relay := outbox.New(outbox.Deps{
+		Store:    d.store,
+		Handlers: map[string]outbox.Handler{promotion.OutboxKind: promotion.NewMirror(d.warehouse)},
+		Logger:   d.log,
+	})
+	if err := relay.Start(ctx); err != nil {
 		return err
 	}
-	d.open.Add("promotion mirror", service.StopFunc(func(ctx context.Context) error {
-		mirror.Stop()
-		// What a promotion just left in the outbox is delivered now; what cannot be waits for the next start.
+	d.open.Add("outbox relay", service.StopFunc(func(ctx context.Context) error {
+		if err := relay.Stop(ctx); err != nil {
+			return err
+		}
+		// What a change just left in the outbox is delivered now; what cannot be waits for the next start.
 		ctx, cancel := context.WithTimeout(ctx, d.cfg.Shutdown.Timeout)
 		defer cancel()
-		if err := mirror.Drain(ctx); err != nil {
-			d.log.Warn("promotions were not mirrored; the next start goes on", "error", err)
+		if err := relay.Drain(ctx); err != nil {
+			d.log.Warn("the outbox was not emptied; the next start goes on", "error", err)
 		}
 		return nil
 	}))
 	promotions := promotion.New(promotion.Deps{
-		Store: d.store, Registry: d.registry, Verifier: gates, Committed: mirror.Wake, Logger: d.log,
+		Store: d.store, Registry: d.registry, Verifier: gates, Committed: relay.Wake, Logger: d.log,
 	})
 
 	d.models = scoring.NewModels(versions.LoadDigest, d.cfg.Scoring.CachedModels)

@@ -10,7 +10,8 @@
 //
 //	A1  seq counts 1, 2, 3, ... without a gap, and each entry's prev_hash is the hash of the one before.
 //	A2  The store records the end of the chain in the same transaction, so a cut-off tail shows.
-//	A3  An entry never changes; the store's schema refuses it, and Verify finds it if someone did it all the same.
+//	A3  Each entry that changes a stage has one outbox row of OutboxKind, from the same transaction.
+//	A4  An entry never changes; the store's schema refuses it, and Verify finds it if someone did it all the same.
 //
 // Verify proves that the log is whole as far as its own end record goes. Whoever can write the file can also write a
 // whole new chain; to find that, compare Result.Head with one that was noted elsewhere.
@@ -22,6 +23,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -66,8 +68,22 @@ type Filter struct {
 	PageToken string
 }
 
-// Append adds an entry to the chain inside the caller's transaction and returns it with Seq, PrevHash and Hash. An empty
-// Actor is recorded as "unknown" and an empty AuthMethod as "none". It fails with ErrInvalid.
+// OutboxKind marks the outbox rows of stage changes, for the external registry. Their key is the entry's Seq.
+const OutboxKind = "registry"
+
+// StageChange is the payload of an outbox row of OutboxKind.
+type StageChange struct {
+	Model      string `json:"model"`
+	Version    int64  `json:"version"`
+	From       string `json:"from"` // empty when the version is new
+	To         string `json:"to"`
+	Generation int64  `json:"generation"` // the model's, after the change
+	Seq        int64  `json:"seq"`
+}
+
+// Append adds an entry to the chain inside the caller's transaction and returns it with Seq, PrevHash and Hash. An entry
+// that changes a stage goes to the outbox too. An empty Actor is recorded as "unknown" and an empty AuthMethod as "none".
+// It fails with ErrInvalid.
 func Append(tx store.Tx, e Entry) (Entry, error) {
 	if e.Actor == "" {
 		e.Actor = "unknown"
@@ -85,7 +101,17 @@ func Append(tx store.Tx, e Entry) (Entry, error) {
 	e.At = e.At.UTC().Truncate(time.Microsecond) // what a reader will see and hash
 	e.Seq, e.PrevHash = head.Seq+1, head.Hash
 	e.Hash = e.digest()
-	return e, tx.AppendAudit(store.AuditRow(e))
+	if err := tx.AppendAudit(store.AuditRow(e)); err != nil || e.FromStage == e.ToStage {
+		return e, err
+	}
+	payload, err := json.Marshal(StageChange{
+		Model: e.Model, Version: e.Version, From: e.FromStage, To: e.ToStage, Generation: e.Generation, Seq: e.Seq,
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	_, err = tx.Enqueue(store.OutboxRow{Kind: OutboxKind, Key: e.Seq, Payload: payload, CreatedAt: e.At})
+	return e, err
 }
 
 func (e *Entry) check() error {

@@ -197,3 +197,36 @@ func TestTampering(t *testing.T) {
 		})
 	}
 }
+
+// Each entry that changes a stage is in the outbox once, under its seq; one that does not is not.
+func TestOutbox(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "s.db"))
+	add(t, s, audit.Entry{At: now, Action: "register", Model: "churn", Version: 3, ToStage: "trained", Generation: 2})
+	add(t, s, audit.Entry{At: now, Action: "validate", Model: "churn", Version: 3, FromStage: "validated", ToStage: "validated"})
+	add(t, s, audit.Entry{At: now, Action: "promote", Model: "churn", Version: 3, FromStage: "validated", ToStage: "champion", Generation: 3})
+	refused := s.Update(t.Context(), func(tx store.Tx) error {
+		_, err := audit.Append(tx, audit.Entry{At: now, Action: "archive", Model: "churn", FromStage: "champion", ToStage: "archived"})
+		return errors.Join(err, errors.New("undone"))
+	})
+	if refused == nil {
+		t.Fatal("not undone")
+	}
+	err := s.View(t.Context(), func(r store.Reader) error {
+		rows, err := r.OutboxAll()
+		var got []string
+		for _, o := range rows {
+			got = append(got, fmt.Sprintf("%s %d %s", o.Kind, o.Key, o.Payload))
+		}
+		want := []string{
+			`registry 1 {"model":"churn","version":3,"from":"","to":"trained","generation":2,"seq":1}`,
+			`registry 3 {"model":"churn","version":3,"from":"validated","to":"champion","generation":3,"seq":3}`,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

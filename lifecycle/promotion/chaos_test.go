@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/treeline-ml/treeline/lifecycle/audit"
+	"github.com/treeline-ml/treeline/lifecycle/outbox"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/store"
@@ -22,15 +24,16 @@ import (
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
-// told is a line of a mirrorFile.
+// told is a line of a tellFile.
 type told struct {
 	Seq int64 `json:"seq"`
 }
 
-// mirrorFile is a warehouse that keeps promotions in a file, one line each; a line that a kill cut off does not count.
-type mirrorFile string
+// tellFile is a system that is told of rows and keeps them in a file, one line each; a line that a kill cut off does not
+// count.
+type tellFile string
 
-func (m mirrorFile) MirrorPromotions(_ context.Context, rows []warehouse.PromotionRow) error {
+func (m tellFile) tell(seqs ...int64) error {
 	f, err := os.OpenFile(string(m), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -39,16 +42,45 @@ func (m mirrorFile) MirrorPromotions(_ context.Context, rows []warehouse.Promoti
 		return err
 	}
 	enc := json.NewEncoder(f)
-	for _, r := range rows {
-		if err := enc.Encode(told{r.Seq}); err != nil {
+	for _, seq := range seqs {
+		if err := enc.Encode(told{seq}); err != nil {
 			return err
 		}
 	}
 	return f.Close()
 }
 
+func (m tellFile) MirrorPromotions(_ context.Context, rows []warehouse.PromotionRow) error {
+	var seqs []int64
+	for _, r := range rows {
+		seqs = append(seqs, r.Seq)
+	}
+	return m.tell(seqs...)
+}
+
+// Deliver is told of stage changes.
+func (m tellFile) Deliver(_ context.Context, rows []store.OutboxRow) error {
+	var seqs []int64
+	for _, r := range rows {
+		var c audit.StageChange
+		if err := json.Unmarshal(r.Payload, &c); err != nil || c.Seq != r.Key || c.Model == "" || c.From == c.To {
+			return outbox.Permanent(fmt.Errorf("row %+v: %w", r, err))
+		}
+		seqs = append(seqs, c.Seq)
+	}
+	return m.tell(seqs...)
+}
+
+// relay tells files in dir, as the daemon tells a warehouse and a registry.
+func (w *world) relay(dir string) *outbox.Relay {
+	return outbox.New(outbox.Deps{Store: w.store, Handlers: map[string]outbox.Handler{
+		promotion.OutboxKind: promotion.NewMirror(tellFile(filepath.Join(dir, promotion.OutboxKind+".told"))),
+		audit.OutboxKind:     tellFile(filepath.Join(dir, audit.OutboxKind+".told")),
+	}})
+}
+
 // seqs are the promotions told, in the order of their first telling.
-func (m mirrorFile) seqs(t *testing.T) (out []int64) {
+func (m tellFile) seqs(t *testing.T) (out []int64) {
 	t.Helper()
 	f, err := os.Open(string(m))
 	if err != nil {
@@ -66,7 +98,7 @@ func (m mirrorFile) seqs(t *testing.T) (out []int64) {
 }
 
 // step does one random operation. What lifecycle refuses is fine, anything else is not.
-func (w *world) step(ctx context.Context, rng *rand.Rand, mirror *promotion.Mirror) error {
+func (w *world) step(ctx context.Context, rng *rand.Rand, relay *outbox.Relay) error {
 	model := []string{"churn", "fraud"}[rng.IntN(2)]
 	newest := func() int64 {
 		all, err := w.versions.Versions(ctx, model)
@@ -94,7 +126,7 @@ func (w *world) step(ctx context.Context, rng *rand.Rand, mirror *promotion.Mirr
 			Model: model, Reason: "chaos", Keep: rng.IntN(2) == 0, ExpectedGeneration: request.ExpectedGeneration, DryRun: request.DryRun,
 		})
 	default:
-		err = mirror.Drain(ctx)
+		err = relay.Drain(ctx)
 	}
 	for _, fine := range []error{
 		stage.ErrWrong, promotion.ErrGeneration, promotion.ErrNoEarlier, store.ErrModelNotFound, store.ErrVersionNotFound,
@@ -119,10 +151,10 @@ func chaosChild(dir, seed string) {
 		if err != nil {
 			return err
 		}
-		mirror := promotion.NewMirror(promotion.MirrorDeps{Store: w.store, Target: mirrorFile(filepath.Join(dir, "mirror"))})
+		relay := w.relay(dir)
 		rng := rand.New(rand.NewPCG(n, 0))
 		for {
-			if err := w.step(ctx, rng, mirror); err != nil {
+			if err := w.step(ctx, rng, relay); err != nil {
 				return err
 			}
 			fmt.Println()
@@ -133,13 +165,13 @@ func chaosChild(dir, seed string) {
 }
 
 // TestKilledAtRandom kills a process that works on the lifecycle, again and again, on one directory. After each kill
-// everything that must hold holds; at the end every change of Champion has reached the mirror, in order.
+// everything that must hold holds; at the end every change of Champion has reached the mirror, and every change of a stage
+// the registry, each in order.
 func TestKilledAtRandom(t *testing.T) {
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(11, 7))
-	mirrored := mirrorFile(filepath.Join(dir, "mirror"))
 	const kills = 40
-	operations := 0
+	operations, moves := 0, 0
 	for round := range kills {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "TREELINE_TEST_CHAOS_DIR="+dir, "TREELINE_TEST_CHAOS_SEED="+strconv.Itoa(round))
@@ -173,25 +205,30 @@ func TestKilledAtRandom(t *testing.T) {
 			t.Fatalf("after kill %d: %v", round, err)
 		}
 		if round == kills-1 {
-			if err := promotion.NewMirror(promotion.MirrorDeps{Store: w.store, Target: mirrored}).Drain(t.Context()); err != nil {
+			if err := w.relay(dir).Drain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			seqs := mirrored.seqs(t)
-			var want []int64
+			want := map[string][]int64{}
 			err := w.store.View(t.Context(), func(r store.Reader) error {
 				rows, err := r.OutboxAll()
 				for _, o := range rows {
-					want = append(want, o.Key)
-					if o.DeliveredAt.IsZero() {
-						t.Errorf("outbox row %d was not delivered", o.ID)
+					want[o.Kind] = append(want[o.Kind], o.Key)
+					if o.DeliveredAt.IsZero() || o.LastError != "" {
+						t.Errorf("outbox row %d was not delivered: %s", o.ID, o.LastError)
 					}
 				}
 				return err
 			})
-			if err != nil || !slices.Equal(seqs, want) || len(want) < 20 {
-				t.Errorf("told %v, want %v (%v)", seqs, want, err)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Logf("%d operations and %d kills; %d moves into or out of Champion", operations, kills, len(want))
+			for kind, least := range map[string]int{promotion.OutboxKind: 20, audit.OutboxKind: 60} {
+				if got := tellFile(filepath.Join(dir, kind+".told")).seqs(t); !slices.Equal(got, want[kind]) || len(got) < least {
+					t.Errorf("%s: told %v, want %v", kind, got, want[kind])
+				}
+			}
+			moves = len(want[promotion.OutboxKind])
+			t.Logf("%d operations and %d kills; %d moves into or out of Champion", operations, kills, moves)
 		}
 		if err := w.store.Close(); err != nil {
 			t.Fatal(err)

@@ -115,7 +115,7 @@ type Deps struct {
 	Store    store.Store
 	Registry registry.Registry
 	Verifier Verifier
-	// Committed is called after each change that filled the outbox; Mirror.Wake, for one. May be nil.
+	// Committed is called after each change that filled the outbox; outbox.Relay.Wake, for one. May be nil.
 	Committed func()
 	Logger    *slog.Logger     // discards when nil
 	Now       func() time.Time // time.Now when nil

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,6 +37,18 @@ func (r *reader) Outbox(kind string, now time.Time, limit int) ([]store.OutboxRo
 	}
 	return r.outbox(` WHERE delivered_at = '' AND kind = ? AND dead_at = '' AND next_attempt_at <= ? ORDER BY id LIMIT ?`,
 		kind, at(now), limit)
+}
+
+// OutboxNext returns when the first pending row of a kind is due.
+func (r *reader) OutboxNext(kind string) (next time.Time, pending bool, err error) {
+	none := errors.New("none")
+	err = r.one(none, func(row scanner) error { return row.Scan(stamp{&next}) }, `
+SELECT next_attempt_at FROM outbox WHERE delivered_at = '' AND dead_at = '' AND kind = ? ORDER BY next_attempt_at LIMIT 1`,
+		kind)
+	if err == none { //nolint:errorlint // this very value
+		return next, false, nil
+	}
+	return next, err == nil, err
 }
 
 // OutboxKinds lists the kinds that have pending rows.
