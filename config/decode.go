@@ -146,7 +146,7 @@ func (d *decoder) entries(n ast.Node, path string) ([]*ast.MappingValueNode, boo
 
 // value decodes any node into a field.
 func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
-	d.origin[path] = d.at(n.GetToken())
+	d.origin[path] = d.at(first(n))
 	switch into.Kind() {
 	case reflect.Struct:
 		d.object(n, path, into)
@@ -176,6 +176,20 @@ func (d *decoder) value(n ast.Node, path string, into reflect.Value) {
 	default:
 		d.scalar(n, path, into)
 	}
+}
+
+// first is the token that a person sees a node begin with: the parser gives that of a mapping in block style the colon
+// after its first key.
+func first(n ast.Node) *token.Token {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 {
+			return m.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return m.Key.GetToken()
+	}
+	return n.GetToken()
 }
 
 func (d *decoder) scalar(n ast.Node, path string, into reflect.Value) {

@@ -6,8 +6,8 @@ import "time"
 type Model struct {
 	ModelKey            string `yaml:"model_key"`             // prefix of the output columns
 	RegisteredModelName string `yaml:"registered_model_name"` // model_key when absent
-	// TrainerClass is the Python class that trains the model, "package.module.Class"; modules beside the file are found.
-	// Absent: versions are only registered.
+	// TrainerClass is the Python class that trains the model: one that treeline.training has, or module.Class of a module
+	// beside the file or of an installed package. Absent: versions are only registered.
 	TrainerClass string `yaml:"trainer_class"`
 	// ValidatorClass is a Python class that judges versions in a required gate of its own.
 	ValidatorClass string `yaml:"validator_class"`
@@ -48,7 +48,7 @@ func DefaultModel() Model {
 		Group:             "default",
 		Training:          Training{Split: SplitKeyHash, HoldoutFraction: 0.2, Seed: 7, Attempts: 3},
 		Schedules:         Schedules{Train: defaultSchedule(), BatchInference: defaultSchedule()},
-		Triggers:          Triggers{Cooldown: 24 * time.Hour, MaxPerWeek: 3},
+		Triggers:          Triggers{Cooldown: 24 * time.Hour, MaxCooldown: 30 * 24 * time.Hour, MaxPerWeek: 3},
 		Gates:             defaultGates(),
 		Promotion:         Promotion{Policy: PolicyAuto},
 		Registry:          ModelRegistry{Divergence: "alert"},
@@ -86,6 +86,11 @@ func (o Output) String() string { return o.Catalog + "." + o.Schema + "." + o.Ta
 
 // Path is the file that the model was loaded from.
 func (m Model) Path() string { return m.path }
+
+// Where is the place of a key in the file, "file:line:column", or of what holds it; the file itself for absent keys.
+func (m Model) Where(key string) string {
+	return (&faults{origin: m.origin, fallback: m.path}).where(key)
+}
 
 // set reports whether the file has the key.
 func (m *Model) set(key string) bool {

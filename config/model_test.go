@@ -25,7 +25,7 @@ func TestLoadModel(t *testing.T) {
 		ValidatorClass: "treeline.training.Validator", InferenceClass: "treeline.training.BatchInference",
 		Data: Data{
 			FeaturesTable: "uat.features.churn_features",
-			FeaturesSQL:   "-- one day of accounts\nSELECT * FROM uat.raw.accounts WHERE day = DATE '{compute_date}'\n",
+			FeaturesSQL:   "-- one day of accounts\nSELECT * FROM uat.raw.accounts WHERE day = :compute_date\n",
 			LabelCol:      "churn", KeyCols: []string{"account_id", "day"},
 			DateCol: "compute_date", ExcludeCols: []string{"loaded_at"},
 		},
@@ -52,7 +52,7 @@ func TestLoadModel(t *testing.T) {
 			},
 		},
 		Triggers: Triggers{
-			Cooldown: 48 * time.Hour, MaxPerWeek: 2, ProposeOnly: true,
+			Cooldown: 48 * time.Hour, MaxCooldown: 240 * time.Hour, MaxPerWeek: 2, LimitSchedule: true, ProposeOnly: true,
 			Blackout: []Blackout{
 				{From: "2026-12-20", To: "2026-12-31", TimezoneID: "America/New_York", Reason: "year end"},
 				{From: "2027-01-06", TimezoneID: "UTC"},
@@ -82,6 +82,12 @@ func TestLoadModel(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Model{}), cmpopts.EquateNaNs()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if where := got.Where("schedules.train.misfire"); where != "testdata/good/churn.yml:42:14" {
+		t.Errorf("misfire is at %s", where)
+	}
+	if where := got.Where("schedules.train.absent"); where != "testdata/good/churn.yml:40:5" {
+		t.Errorf("what is absent in schedules.train is at %s", where)
 	}
 	// The fixture must keep up with the struct.
 	for _, key := range leafKeys(reflect.TypeFor[Model](), "") {

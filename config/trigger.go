@@ -10,8 +10,12 @@ import (
 type Triggers struct {
 	// Cooldown is the least time between two retrainings that were not asked for by a person. 24h when absent.
 	Cooldown time.Duration `yaml:"cooldown"`
+	// MaxCooldown caps the cooldown, which doubles with each candidate in a row that the gates refused. 30d when absent.
+	MaxCooldown time.Duration `yaml:"max_cooldown"`
 	// MaxPerWeek bounds retrainings in seven days; 0 means no bound. 3 when absent.
 	MaxPerWeek int `yaml:"max_per_week"`
+	// LimitSchedule holds the training schedule to cooldown and max_per_week, too. false when absent.
+	LimitSchedule bool `yaml:"limit_schedule"`
 	// ProposeOnly: triggers alert a person instead of training.
 	ProposeOnly bool `yaml:"propose_only"`
 	// Blackout are days on which no trigger trains.

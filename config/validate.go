@@ -20,22 +20,25 @@ type faults struct {
 }
 
 func (f *faults) add(key, format string, args ...any) {
-	where := f.origin[key]
-	for parent := key; where == ""; {
-		i := strings.LastIndexAny(parent, ".[")
-		if i < 0 {
-			break
-		}
-		parent = parent[:i]
-		where = f.origin[parent]
-	}
-	if where == "" {
-		where = f.fallback
-	}
+	where := f.where(key)
 	if where != "" {
 		where += ": "
 	}
 	f.errs = append(f.errs, fmt.Errorf("%s%s: %s: %w", where, key, fmt.Sprintf(format, args...), ErrInvalid))
+}
+
+// where is the place of a key, or of the nearest section above it.
+func (f *faults) where(key string) string {
+	for parent := key; ; {
+		if place := f.origin[parent]; place != "" {
+			return place
+		}
+		i := strings.LastIndexAny(parent, ".[")
+		if i < 0 {
+			return f.fallback
+		}
+		parent = parent[:i]
+	}
 }
 
 // atLeast is for numbers with a lower bound.

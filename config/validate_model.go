@@ -55,7 +55,7 @@ func (f *faults) identity(m Model) {
 		{"trainer_class", m.TrainerClass}, {"validator_class", m.ValidatorClass}, {"inference_class", m.InferenceClass},
 	} {
 		if c.class != "" && !className(c.class) {
-			f.add(c.key, "%q is not module.Class, such as treeline.training.RandomForestTrainer", c.class)
+			f.add(c.key, "%q is not the name of a Python class, such as RandomForestTrainer or my_trainer.ChurnTrainer", c.class)
 		}
 	}
 	f.names("depends_on", m.DependsOn)
@@ -67,10 +67,10 @@ func (f *faults) identity(m Model) {
 	}
 }
 
-// className reports whether s is a dotted path of Python identifiers.
+// className reports whether s is a path of Python identifiers.
 func className(s string) bool {
 	parts := strings.Split(s, ".")
-	return len(parts) > 1 && !slices.ContainsFunc(parts, func(p string) bool { return !identifier(p) })
+	return !slices.ContainsFunc(parts, func(p string) bool { return !identifier(p) })
 }
 
 // names checks a list for gaps and repetitions.
@@ -202,6 +202,9 @@ func (f *faults) triggers(m Model) {
 	t := m.Triggers
 	const path = "triggers."
 	f.duration(path+"cooldown", t.Cooldown)
+	if t.MaxCooldown < t.Cooldown {
+		f.add(path+"max_cooldown", "is %v, less than triggers.cooldown, %v", t.MaxCooldown, t.Cooldown)
+	}
 	f.atLeast(path+"max_per_week", int64(t.MaxPerWeek), 0)
 	f.duration(path+"champion_max_age", t.ChampionMaxAge)
 	for i, b := range t.Blackout {
