@@ -40,6 +40,12 @@ func LoseReply() Fault {
 // Slow keeps the client waiting for d, or until it gives up, before the server is asked.
 func Slow(d time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, forward func() (*http.Response, []byte, error)) {
+		// A server hears of a client that gives up only once the body was read.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
@@ -116,7 +122,7 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	server   *http.Server // nil while down
-	served   chan struct{}
+	end      func()       // ends the server and waits for its handlers
 	next     []Fault
 	always   func(*http.Request) Fault
 	requests []string
@@ -141,23 +147,38 @@ func StartProxy(t testing.TB, target string) *Proxy {
 }
 
 func (p *Proxy) serve(l net.Listener) {
-	p.server = &http.Server{Handler: p, ReadHeaderTimeout: time.Minute}
-	p.served = make(chan struct{})
-	go func(s *http.Server, done chan struct{}) {
-		defer close(done)
-		_ = s.Serve(l) // ends with Close
-	}(p.server, p.served)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			running.Add(1)
+			defer running.Done()
+			p.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: time.Minute, BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	served := make(chan struct{})
+	p.server = server
+	p.end = func() {
+		cancel()
+		server.Close()
+		<-served
+		running.Wait()
+	}
+	go func() {
+		defer close(served)
+		_ = server.Serve(l) // ends with Close
+	}()
 }
 
 // Down refuses connections and cuts those that are open, until Up.
 func (p *Proxy) Down() {
 	p.mu.Lock()
-	server, served := p.server, p.served
+	server, end := p.server, p.end
 	p.server = nil
 	p.mu.Unlock()
 	if server != nil {
-		server.Close()
-		<-served
+		end()
 	}
 }
 

@@ -35,17 +35,17 @@ func logModel(t *testing.T, flavour, name string) logged {
 		flavour, name, dst = args
 		rng = np.random.default_rng(7)
 		x = rng.normal(size=(200, 3)); y = (x[:, 0] + x[:, 1] ** 2 > 1).astype(int)
-		with mlflow.start_run() as run:
+		with mlflow.start_run() as run: # requirements are named so that they need not be inferred, which takes seconds
 		    mlflow.log_param("max_depth", 3); mlflow.log_metric("auc", 0.75)
 		    if flavour == "lightgbm":
 		        import lightgbm as lgb
 		        m = lgb.train({"objective": "binary", "num_leaves": 7, "verbose": -1, "num_threads": 1}, lgb.Dataset(x, y), 3)
-		        info = mlflow.lightgbm.log_model(m, name="model", registered_model_name=name)
+		        info = mlflow.lightgbm.log_model(m, name="model", registered_model_name=name, pip_requirements=["lightgbm"])
 		    else:
 		        from sklearn.ensemble import RandomForestClassifier
 		        m = RandomForestClassifier(n_estimators=4, max_depth=3, random_state=7).fit(x, y)
 		        trusted = ["sklearn.tree._tree.Tree"]
-		        info = mlflow.sklearn.log_model(m, name="model", registered_model_name=name, serialization_format="skops", skops_trusted_types=trusted)
+		        info = mlflow.sklearn.log_model(m, name="model", registered_model_name=name, serialization_format="skops", skops_trusted_types=trusted, pip_requirements=["scikit-learn"])
 		v = max(client.search_model_versions(f"name='{name}'"), key=lambda v: int(v.version))
 		client.set_registered_model_alias(name, "Champion", v.version)
 		os.makedirs(dst, exist_ok=True)

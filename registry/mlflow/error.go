@@ -98,13 +98,13 @@ func apiError(req *http.Request, path string, resp *http.Response, body []byte) 
 	switch err := json.Unmarshal(body, &parsed); {
 	case err == nil && parsed.Code != "":
 		e.Code, e.Message = parsed.Code, parsed.Message
-	case isPage(resp, body):
-		e.Message = "the answer is a web page, not MLflow's: look at the tracking URI, and at what stands before the server"
 	case resp.StatusCode/100 == 3:
 		e.Message = "it redirects elsewhere; set the tracking URI to where it ends"
 		if u, err := resp.Location(); err == nil {
 			e.Message = "it redirects to " + place(u) + "; set the tracking URI to where it ends"
 		}
+	case isPage(resp, body):
+		e.Message = "the answer is a web page, not MLflow's: look at the tracking URI, and at what stands before the server"
 	default:
 		e.Message = printable(body)
 	}
@@ -159,8 +159,12 @@ func isPage(resp *http.Response, body []byte) bool {
 
 // printable is the first 200 bytes of a text, or what it is instead.
 func printable(body []byte) string {
-	body = bytes.TrimSpace(body[:min(len(body), 200)])
-	if !utf8.Valid(body) && !utf8.Valid(body[:max(0, len(body)-utf8.UTFMax)]) {
+	const most = 200
+	if len(body) > most {
+		body = bytes.ToValidUTF8(body[:most], nil) // may end inside a character
+	}
+	body = bytes.TrimSpace(body)
+	if !utf8.Valid(body) {
 		return "(not text)"
 	}
 	return strings.Map(func(r rune) rune {
@@ -168,7 +172,7 @@ func printable(body []byte) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(string(body), ""))
+	}, string(body))
 }
 
 // retryAfter reads seconds or a date; 0 when there is neither.
