@@ -45,6 +45,11 @@ type RegisterRequest struct {
 	TrainedAt     time.Time // zero when unknown
 	Tags          map[string]string
 
+	// CreatedVersion is the version that the training was accepted as, which becomes Trained; 0 makes a new version.
+	CreatedVersion  int64
+	Metrics         map[string]float64 // as the trainer reported them
+	RegistryVersion string             // its number in the external registry, if any
+
 	Actor, AuthMethod, RequestID string
 }
 
@@ -69,8 +74,10 @@ func CheckName(name string) error {
 }
 
 // Register adds a version of a model in stage Trained. If the same files were registered under this name before it
-// returns that version and already=true, whatever else the request says. It fails with ErrName, ErrInvalid, ErrModel,
-// registry.ErrNotFound or registry.ErrDigest; nothing is registered then.
+// returns that version and already=true, whatever else the request says. With CreatedVersion that version moves from
+// Created to Trained instead; files that are another version already are ErrInvalid then, and a version in another stage
+// is stage.ErrWrong. It fails with ErrName, ErrInvalid, ErrModel, registry.ErrNotFound or registry.ErrDigest; nothing is
+// registered then.
 func (s *Service) Register(ctx context.Context, r RegisterRequest) (v Version, already bool, err error) {
 	if err := CheckName(r.Model); err != nil {
 		return Version{}, false, err
@@ -97,7 +104,11 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest) (v Version, a
 		if v, already, err = r.earlier(tx); err != nil || already {
 			return err
 		}
-		v, err = s.insert(tx, r, m)
+		if r.CreatedVersion != 0 {
+			v, err = s.complete(tx, r, m)
+		} else {
+			v, err = s.insert(tx, r, m)
+		}
 		return err
 	})
 	if err != nil {
@@ -193,42 +204,55 @@ func (r *RegisterRequest) earlier(tx store.Reader) (Version, bool, error) {
 		return Version{}, false, fmt.Errorf(
 			"%w: the same files are version %d already, with %q as the holdout rows, not %q; rename a file to make it another version",
 			ErrInvalid, row.Version, row.HoldoutFile, r.HoldoutFile)
+	case r.CreatedVersion != 0 && row.Version != r.CreatedVersion:
+		return Version{}, false, fmt.Errorf("%w: version %d cannot have the files of version %d", ErrInvalid, r.CreatedVersion, row.Version)
 	}
 	return FromRow(row), true, nil
 }
 
+// row is the version as it is stored, without its number and its stage.
+func (r *RegisterRequest) row(m *forest.Model, now time.Time) store.Version {
+	p := m.Provenance
+	return store.Version{
+		Model: r.Model, Digest: r.Artifact.Digest, ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, HoldoutFile: r.HoldoutFile,
+		Format: p.Format, Library: p.Library, LibraryVersion: p.Version, Objective: p.Objective, Features: len(m.Features),
+		Trees: len(m.Trees), RunID: r.RunID, GitSHA: r.GitSHA, TrainedAt: r.TrainedAt, RegisteredAt: now, RegisteredBy: r.Actor,
+		Tags: r.Tags, Metrics: r.Metrics, RegistryVersion: r.RegistryVersion,
+	}
+}
+
 // insert adds the version and its audit entry.
 func (s *Service) insert(tx store.Tx, r RegisterRequest, m *forest.Model) (Version, error) {
-	now := s.d.Now().UTC().Truncate(time.Microsecond)
-	if err := tx.EnsureModel(r.Model, now); err != nil {
+	now := s.now()
+	row := r.row(m, now)
+	row.Stage, row.StageAt = string(stage.Trained), now
+	return s.add(tx, row, audit.Entry{
+		At: now, Actor: r.Actor, AuthMethod: r.AuthMethod, Action: stage.ActionRegister, RequestID: r.RequestID,
+	})
+}
+
+// add adds a version under the next number, in its stage, with its audit entry, of which it fills in the rest.
+func (s *Service) add(tx store.Tx, row store.Version, e audit.Entry) (Version, error) {
+	if err := tx.EnsureModel(row.Model, e.At); err != nil {
 		return Version{}, err
 	}
-	model, err := tx.Model(r.Model)
+	model, err := tx.Model(row.Model)
 	if err != nil {
 		return Version{}, err
 	}
-	n, err := tx.NextVersion(r.Model)
-	if err != nil {
+	if row.Version, err = tx.NextVersion(row.Model); err != nil {
 		return Version{}, err
-	}
-	p := m.Provenance
-	row := store.Version{
-		Model: r.Model, Version: n, Stage: string(stage.Trained), StageAt: now, Digest: r.Artifact.Digest,
-		ModelFile: r.ModelFile, GoldenFile: r.GoldenFile, HoldoutFile: r.HoldoutFile, Format: p.Format, Library: p.Library, LibraryVersion: p.Version,
-		Objective: p.Objective, Features: len(m.Features), Trees: len(m.Trees), RunID: r.RunID, GitSHA: r.GitSHA,
-		TrainedAt: r.TrainedAt, RegisteredAt: now, RegisteredBy: r.Actor, Tags: r.Tags,
 	}
 	if err := tx.InsertVersion(row); err != nil {
 		return Version{}, err
 	}
-	_, err = audit.Append(tx, audit.Entry{
-		At: now, Actor: r.Actor, AuthMethod: r.AuthMethod, Action: stage.ActionRegister, Model: r.Model, Version: n,
-		ToStage: row.Stage, Generation: model.Generation, RequestID: r.RequestID,
-	})
-	if err != nil {
+	e.Model, e.Version, e.ToStage, e.Generation = row.Model, row.Version, row.Stage, model.Generation
+	if _, err := audit.Append(tx, e); err != nil {
 		return Version{}, err
 	}
 	// Read back, so that the caller gets what a later Get gives.
-	row, err = tx.Version(r.Model, n)
+	row, err = tx.Version(row.Model, row.Version)
 	return FromRow(row), err
 }
+
+func (s *Service) now() time.Time { return s.d.Now().UTC().Truncate(time.Microsecond) }

@@ -1,15 +1,17 @@
 // Package version registers model versions and reads them.
 //
 //	artifact in the registry --Register--> loads? every tree valid? --> version n+1 in stage Trained, audit entry
+//	training accepted --Create--> version n+1 in stage Created --Register--> Trained
+//	                                                           --Fail------> Failed
 //
 // # Invariants
 //
-//	V1  Before a version exists, its artifact was read back from the registry digest by digest, its model file loaded,
+//	V1  Before a version is Trained, its artifact was read back from the registry digest by digest, its model file loaded,
 //	    and every tree of it passed forest.Validate.
 //	V2  The same files under the same name are one version: registering them again returns it. A version that ended as
 //	    Rejected, Failed or Retired does not count, so that such files can have another try, as a new version.
 //	V3  An artifact has one model file, whatever names it is registered under: a digest says what is scored.
-//	V4  Everything of a version but its stage is fixed by Register.
+//	V4  Everything of a version but its stage is fixed by Register. A version that is or ends before that has no digest.
 //
 // # Concurrency
 //
