@@ -4,7 +4,7 @@ With another release first on the path it writes fewer models, for what only tha
 
     pip install --no-deps --target DIR xgboost==2.1.4 && PYTHONPATH=DIR python generate_legacy.py
 
-for lightgbm 2.2.3 (files of version v2) and xgboost 1.7.1, 2.1.4, 3.1.3, 3.2.0.
+for lightgbm 2.2.3 (files of version v2), xgboost 1.7.1, 2.1.4, 3.1.3, 3.2.0 and scikit-learn 1.0.2, 1.3.2, 1.4.2, 1.6.1.
 """
 
 import sys
@@ -13,6 +13,7 @@ import warnings
 import lightgbm as lgb
 
 import models
+import sk
 
 
 def main(only):
@@ -25,6 +26,11 @@ def main(only):
         models.LGB_BASE.pop("deterministic")
         models.run(chosen(models.LGB_V2), lambda n: models.lgb_case(lgb, n, lgb.__version__))
         return
+    if sk.RELEASE != (1, 2):
+        trees = {**sk.SK, **sk.SK_NEW, **sk.SK_NEWER}
+        names = sk.SK_MIDDLE + list(sk.SK_NEW if sk.RELEASE >= (1, 4) else []) + list(sk.SK_NEWER if sk.RELEASE >= (1, 6) else [])
+        models.run(chosen(names), lambda n: sk.sk_case(n, trees[n]))
+        return
     import xgboost as xgb
 
     version = tuple(int(n) for n in xgb.__version__.split("."))
@@ -34,6 +40,9 @@ def main(only):
             models.run(chosen(["pandas-numbers"]), lambda n: models.xgb_case(xgb, n, xgb.__version__))
             models.xgb_cut_names(xgb, xgb.__version__)
         return
+    models.run(chosen(sk.SK_LEGACY), lambda n: sk.sk_case(n, sk.SK[n]))
+    models.run(chosen(sk.LGB_WRAPPERS_LEGACY), lambda n: sk.wrapper_case(lgb, n, sk.LGB_WRAPPERS[n]))
+    models.run(chosen(sk.XGB_WRAPPERS_LEGACY), lambda n: sk.wrapper_case(xgb, n, sk.XGB_WRAPPERS[n]))
     models.run(chosen(models.LGB_LEGACY), lambda n: models.lgb_case(lgb, n, lgb.__version__))
     models.run(chosen(models.XGB_LEGACY), lambda n: models.xgb_case(xgb, n, xgb.__version__, binary=True))
     if not only:

@@ -275,6 +275,8 @@ def sk_case(name, spec):
     table, data, x, m = sk_train(name, spec)
     where = corpus.case_dir("scikit-learn", version, name)
     forms = [f for f in spec[4] if RELEASE >= (1, 9) or not ("skops" in f or "mlflow" in f or "cloud" in f)] or ["model.pkl"]
+    if RELEASE not in ((1, 2), (1, 9)):
+        forms = ["zlib.joblib"]  # the other serialisations are those of 1.2 and 1.9
     for form in forms:
         FORMS[form](m, where / form, x)
     rows = sk_rows(models.rng_of("rows", "scikit-learn", version, name), table, data, m)
@@ -381,10 +383,10 @@ LGB_WRAPPERS = {
 XGB_FORMS = ("model.pkl", "protocol2.pkl", "deflated.skops", "mlflow")
 XGB_WRAPPERS = {
     "wrapper-binary": ("XGBClassifier", "names", "binary", dict(), "", XGB_FORMS),
-    "wrapper-multiclass": ("XGBClassifier", "f64", "class4", dict(), "", XGB_FORMS),
-    "wrapper-early": ("XGBClassifier", "f64", "binary", dict(n_estimators=60, learning_rate=0.9, early_stopping_rounds=3), "early",
+    "wrapper-multiclass": ("XGBClassifier", "f64", "class4", dict(), "", ("model.pkl", "mlflow")),
+    "wrapper-early": ("XGBClassifier", "f64", "binary", dict(n_estimators=60, learning_rate=0.3, early_stopping_rounds=3), "early",
                       XGB_FORMS),
-    "wrapper-early-multiclass": ("XGBClassifier", "f64", "class3", dict(n_estimators=60, learning_rate=0.9,
+    "wrapper-early-multiclass": ("XGBClassifier", "f64", "class3", dict(n_estimators=60, learning_rate=0.3,
                                                                        early_stopping_rounds=2), "early", ("model.pkl", "mlflow")),
     "wrapper-missing": ("XGBClassifier", "dense", "binary", dict(missing=0.0), "missing", ("model.pkl", "deflated.skops")),
     "wrapper-hinge": ("XGBClassifier", "f64", "binary", dict(objective="binary:hinge"), "", ("model.pkl",)),

@@ -1,7 +1,7 @@
 // Package testmodels gives tests the golden corpus: models that real libraries trained and saved, each with rows and
 // with the margins and predictions that the library itself computed from the saved file.
 //
-//	corpus/<library>-<version>/<case>/{model.txt|model.json|model.ubj|model.bin, rows.parquet, case.json}
+//	corpus/<library>-<version>/<case>/{model.txt|model.json|model.ubj|model.bin|model.pkl|..., rows.parquet, case.json}
 //
 // generate.py and generate_legacy.py (make golden) write it. Rows hold ordinary values, and values on thresholds and one
 // unit in the last place beside them, NaN, -0, denormals, infinities where the library takes them, and categories that
@@ -25,15 +25,18 @@ type Case struct {
 	Name string `json:"-"` // "lightgbm-4.7.0/binary"
 	Dir  string `json:"-"` // absolute
 
-	Library string   `json:"library"` // "lightgbm", "xgboost"
+	Library string   `json:"library"` // "lightgbm", "xgboost", "scikit-learn"
 	Version string   `json:"version"` // of the library
-	Models  []string `json:"models"`  // absolute paths of the files, all of the same model
+	Models  []string `json:"models"`  // absolute paths of the files or MLflow directories, all of the same model
 
 	Objective string    `json:"objective"` // as the file states it; empty for a custom one of LightGBM
 	Features  []Feature `json:"features"`  // in model order
 	Raw       []string  `json:"raw"`       // names of the columns with the library's margins
 	Pred      []string  `json:"pred"`      // names of the columns with the library's predictions
-	Refused   string    `json:"refused"`   // what must be named as not supported; empty for a model that is scored
+	Classes   []string  `json:"classes"`   // class labels of a classifier, where the files have them
+	// AcceptsMissing is whether scikit-learn's predict takes NaN; nil for other libraries.
+	AcceptsMissing *bool  `json:"accepts_missing"`
+	Refused        string `json:"refused"` // what must be named as not supported; empty for a model that is scored
 }
 
 // Feature is one model input.

@@ -6,8 +6,8 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
-	"reflect"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 

@@ -129,7 +129,8 @@ func WrapXGBoost(m *forest.Model, class string) error {
 		return nil
 	}
 	if m.Link.Kind == forest.ArgMax {
-		return fault.NotSupported("%s with the objective multi:softmax, whose probabilities NumPy computes", class)
+		err := fault.NotSupported("%s with the objective multi:softmax, whose probabilities NumPy computes", class)
+		return &fault.Error{Hint: wayOut(err.Error()), Err: err}
 	}
 	m.Classes = nil
 	for i := range max(2, m.Outputs) {
