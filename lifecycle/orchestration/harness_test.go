@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -123,8 +125,35 @@ type options struct {
 	doNotStart, noClose bool
 }
 
+// empty is the file of an empty store: making one takes longer than most tests.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "orchestration")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "state.db")
+	s, err := sqlite.Open(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func open(t testing.TB, path string, o *outside, opt options) *daemon {
 	t.Helper()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		b, err := empty()
+		if err == nil {
+			err = os.WriteFile(path, b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	s, err := sqlite.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -152,6 +181,14 @@ func open(t testing.TB, path string, o *outside, opt options) *daemon {
 		t.Cleanup(func() { d.close() })
 	}
 	return d
+}
+
+// long is n, or more when TREELINE_LONG is set (make soak).
+func long(n, more int) int {
+	if os.Getenv("TREELINE_LONG") != "" {
+		return more
+	}
+	return n
 }
 
 func setup(t testing.TB, opt options) *daemon {
