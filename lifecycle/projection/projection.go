@@ -39,6 +39,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treeline-ml/treeline/internal/service"
 	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -127,12 +128,11 @@ type Deps struct {
 // Service is the projection and its reconciler.
 type Service struct {
 	d    Deps
+	loop *service.Loop
 	wake chan struct{} // of capacity 1: any number of wakes before the next look are one
 
 	mu     sync.Mutex
 	models map[string]*state
-	stop   context.CancelFunc // nil when not running
-	done   chan struct{}
 }
 
 // state is what the Service remembers of one model between two looks. Forgetting it costs a repetition, no more.
@@ -151,7 +151,9 @@ func New(d Deps) *Service {
 	if d.Interval <= 0 {
 		d.Interval = time.Minute
 	}
-	return &Service{d: d, wake: make(chan struct{}, 1), models: map[string]*state{}}
+	s := &Service{d: d, wake: make(chan struct{}, 1), models: map[string]*state{}}
+	s.loop = service.NewLoop(s.run)
+	return s
 }
 
 // lock takes the model for the caller.

@@ -13,33 +13,11 @@ import (
 	"github.com/treeline-ml/treeline/store"
 )
 
-// errRunning: Start was called twice.
-var errRunning = errors.New("projection: running already")
-
-// Start begins to check all models, at once and then at each interval. It ends with Stop or with ctx.
-func (s *Service) Start(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stop != nil {
-		return errRunning
-	}
-	ctx, s.stop = context.WithCancel(ctx)
-	s.done = make(chan struct{})
-	go s.run(ctx, s.done)
-	return nil
-}
+// Start begins to check all models in the background, at once and then at each interval.
+func (s *Service) Start(ctx context.Context) error { return s.loop.Start(ctx) }
 
 // Stop ends the background work and waits for it.
-func (s *Service) Stop() {
-	s.mu.Lock()
-	stop, done := s.stop, s.done
-	s.stop = nil
-	s.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-done
-	}
-}
+func (s *Service) Stop(ctx context.Context) error { return s.loop.Stop(ctx) }
 
 // Wake asks for a check now: somebody heard that something changed there. It does not block.
 func (s *Service) Wake() {
@@ -49,8 +27,8 @@ func (s *Service) Wake() {
 	}
 }
 
-func (s *Service) run(ctx context.Context, done chan struct{}) {
-	defer close(done)
+func (s *Service) run(ctx context.Context, started func()) error {
+	started()
 	tick := time.NewTicker(s.d.Interval)
 	defer tick.Stop()
 	failures := 0
@@ -58,7 +36,7 @@ func (s *Service) run(ctx context.Context, done chan struct{}) {
 		_, _, err := s.CheckAll(ctx, false)
 		switch {
 		case ctx.Err() != nil:
-			return
+			return nil
 		case err != nil:
 			if failures++; failures == 1 { // the outbox tells about an outage that lasts
 				s.d.Logger.WarnContext(ctx, "registry not checked", "error", err)
@@ -69,7 +47,7 @@ func (s *Service) run(ctx context.Context, done chan struct{}) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-s.wake:
 		case <-tick.C:
 		}

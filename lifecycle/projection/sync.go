@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/treeline-ml/treeline/lifecycle/outbox"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/store"
@@ -20,22 +21,26 @@ type payload struct {
 	To    string `json:"to"`
 }
 
-// Deliver brings the registry up to date for the models of the rows. It is the outbox's handler of OutboxKind. What it
-// returns is to be tried again; rows of models that are not projected count as delivered.
+// Deliver brings the registry up to date for the models of the rows. It is the outbox's handler of OutboxKind. Rows of
+// models that are not projected count as told; the rows of a model that failed are in an outbox.Partial.
 func (s *Service) Deliver(ctx context.Context, rows []store.OutboxRow) error {
 	var (
 		models  []string
+		ids     = map[string][]int64{}
 		decided = map[string]map[string]bool{}
+		failed  = &outbox.Partial{Failed: map[int64]error{}}
 	)
 	for _, row := range rows {
 		var p payload
 		if err := json.Unmarshal(row.Payload, &p); err != nil {
-			return fmt.Errorf("projection: outbox row %d: %w", row.ID, err)
+			failed.Failed[row.ID] = outbox.Permanent(fmt.Errorf("projection: payload: %w", err))
+			continue
 		}
 		if decided[p.Model] == nil {
 			decided[p.Model] = map[string]bool{}
 			models = append(models, p.Model)
 		}
+		ids[p.Model] = append(ids[p.Model], row.ID)
 		for _, at := range []string{p.From, p.To} {
 			switch stage.Stage(at) { //nolint:exhaustive // the two that have an alias
 			case stage.Champion:
@@ -45,15 +50,24 @@ func (s *Service) Deliver(ctx context.Context, rows []store.OutboxRow) error {
 			}
 		}
 	}
-	var failed error
+	var away error
 	for _, model := range models {
-		err := s.project(ctx, model, decided[model])
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", model, err))
+		err := away // the other models would wait for the same
+		if err == nil {
+			err = s.project(ctx, model, decided[model])
 		}
 		if errors.Is(err, registry.ErrUnavailable) || ctx.Err() != nil {
-			break // the other models would wait for the same
+			away = err
 		}
+		if err == nil {
+			continue
+		}
+		for _, id := range ids[model] {
+			failed.Failed[id] = fmt.Errorf("%s: %w", model, err)
+		}
+	}
+	if len(failed.Failed) == 0 {
+		return nil
 	}
 	return failed
 }
