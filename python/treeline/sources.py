@@ -14,8 +14,12 @@ from treeline.config import ModelConfig, read_yaml
 from treeline.errors import ConfigError, DataError, one_line
 from treeline.training.columns import read_table
 
-#: The day in data.features_sql, as the daemon binds it.
-COMPUTE_DATE = re.compile(r"(?<!:):compute_date\b")
+#: The day in data.features_sql, and what it may not be looked for in: texts, quoted names, comments, and casts.
+COMPUTE_DATE = ":compute_date"
+TOKENS = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | :: | :compute_date\b""", re.S | re.X
+)
+PARAMETER = "treeline_compute_date"
 
 
 def load(config: ModelConfig, features: str | None, through: str, root: pathlib.Path) -> pa.Table:
@@ -54,7 +58,7 @@ def from_duckdb(path: str, name: str) -> pa.Table:
     quoted = ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
     try:
         with duckdb.connect(path, read_only=True) as connection:
-            return connection.execute(f"SELECT * FROM {quoted}").to_arrow_table()
+            return connection.sql(f"SELECT * FROM {quoted}").to_arrow_table()
     except duckdb.Error as error:
         raise DataError(f"{path}, table {name}: {one_line(error)}") from error
 
@@ -95,7 +99,7 @@ def compute(
     """Runs features_sql once a day on the seeded tables, for all days that they have up to `through`."""
     duckdb = _duckdb()
     date_col = config.text("data", "date_col")
-    query = COMPUTE_DATE.sub("$compute_date", sql)
+    query = bindable(sql)
     parts: list[pa.Table] = []
     try:
         with duckdb.connect() as connection:
@@ -103,11 +107,11 @@ def compute(
             for name, path in seeds.items():
                 days |= _attach(connection, name, path, date_col)
             for day in sorted(day for day in days if not through or day <= through):
-                values = {"compute_date": datetime.date.fromisoformat(day)} if query != sql else {}
-                part = connection.execute(query, values).to_arrow_table()
+                values = {PARAMETER: datetime.date.fromisoformat(day)} if query != sql else None
+                part = connection.sql(query, params=values).to_arrow_table()
                 if part.num_rows:
                     parts.append(part)
-                if not values:
+                if values is None:
                     break
     except duckdb.Error as error:
         raise ConfigError(f"data.features_sql: {one_line(error)}") from error
@@ -116,6 +120,15 @@ def compute(
             "data.features_sql selects no rows" + (f" up to {through}" if through else "")
         )
     return pa.concat_tables(parts)
+
+
+def bindable(sql: str) -> str:
+    """The query with the day as a parameter of DuckDB."""
+
+    def one(token: re.Match[str]) -> str:
+        return f"CAST(${PARAMETER} AS DATE)" if token[0] == COMPUTE_DATE else token[0]
+
+    return TOKENS.sub(one, sql.strip().removesuffix(";"))
 
 
 def _attach(connection: Any, name: str, path: pathlib.Path, date_col: str) -> set[str]:
