@@ -19,6 +19,7 @@ import (
 // loaded is a version that the artifact gate accepted.
 type loaded struct {
 	dir     string
+	files   []string // their names
 	model   *forest.Model
 	program *engine.Program
 }
@@ -77,6 +78,9 @@ func (s *Service) artifact(ctx context.Context, v version.Version, columns bool)
 	r.Summary = fmt.Sprintf("%d files with %d bytes match their digests; %d trees over %d named features load and compile",
 		len(a.Files), size, len(m.Trees), len(m.Features))
 	l := &loaded{dir: dir, model: m, program: p}
+	for _, f := range a.Files {
+		l.files = append(l.files, f.Name)
+	}
 	if columns {
 		if err := s.columns(ctx, v.Model, l, &r); err != nil {
 			return Result{}, nil, err

@@ -79,11 +79,13 @@ func TestOverall(t *testing.T) {
 		{[]Outcome{Pass, Inconclusive}, Inconclusive},
 		{[]Outcome{Fail, Inconclusive}, Fail},
 		{[]Outcome{Inconclusive, Fail}, Fail},
-		{[]Outcome{"waived"}, Inconclusive},
+		{[]Outcome{Pass, Waived}, Pass},
+		{[]Outcome{Waived, Fail}, Fail},
+		{[]Outcome{"something else"}, Inconclusive},
 	} {
-		var gates []Result
+		gates := []Result{{Outcome: Fail}, {Outcome: Inconclusive}} // reported only
 		for _, o := range c.gates {
-			gates = append(gates, Result{Outcome: o})
+			gates = append(gates, Result{Outcome: o, Required: true})
 		}
 		if got := overall(gates); got != c.want {
 			t.Errorf("%v is %s, want %s", c.gates, got, c.want)

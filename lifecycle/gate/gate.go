@@ -1,10 +1,21 @@
 // Package gate runs the checks that stand between Trained and Validated, and keeps their evidence.
 //
-//	artifact   every digest recomputed, the loader accepts every tree, the engine compiles it, the signature makes sense
-//	parity     the engine's margins and predictions on the version's golden rows, bit for bit those of the library
+//	artifact             every digest recomputed, the loader accepts every tree, the engine compiles it, the signature makes sense
+//	parity               the engine's margins and predictions on the version's golden rows, bit for bit those of the library
+//	auc_floor            AUC on the holdout, as this engine computes it, >= the threshold
+//	champion_challenger  the version against the Champion, both scored now on the same holdout rows: paired DeLong, or bootstrap
+//	slices               the same within the values of some columns, corrected for their number
+//	calibration          ECE, Brier score and calibration line of the probabilities
+//	feature_stability    training data against those of the Champion; features that give the label away
+//	no_drift             training data against the latest scored batch
+//	validator            the model's own Python validator
 //
-// A gate passes, fails, or is inconclusive: there was not enough to judge. All must pass for a version to become
-// Validated; one failure makes it Rejected; otherwise it stays what it was, and the report says what is missing.
+// docs/format/gates.md says how each figure is made, and what it agrees with. artifact and parity are always required; the
+// others are required, reported or off by the model's Policy.
+//
+// A gate passes, fails, or is inconclusive: there was not enough to judge. All that are required must pass for a version to
+// become Validated; one failure makes it Rejected; otherwise it stays what it was, and the report says what is missing.
+// Waive accepts a version in somebody's name in spite of required gates other than artifact and parity.
 //
 // The artifact gate also binds the model to its configured feature table, by names and types, as a batch would. A failure
 // is final, so it is kept for what is wrong with the version itself: a table that is absent, or lacks columns, or has
@@ -15,7 +26,8 @@
 //
 // A report is stored as canonical JSON: encoding/json without HTML escapes and without spaces, fields in the order of
 // the type evidence, map keys sorted. Its SHA-256 is the evidence digest, which the audit entry of the validation and
-// those of later promotions name.
+// those of later promotions name. It names what it is about: the digests of artifact, policy and holdout rows, the Champion
+// that was compared with, and the engine's build; a promotion refuses evidence about anything else.
 //
 // # Golden rows
 //
@@ -23,6 +35,11 @@
 // raw_1, ...) and pred (or pred_0, ...), as float32 or float64. Any other column is ignored. A null in them stands for
 // NaN, which is how pandas writes it, or for a row that the library refuses. Two NaN are equal whatever their payload;
 // 0 and -0 are not.
+//
+// # Holdout rows
+//
+// A Parquet file in the artifact with rows that the training did not see: key columns, feature columns, the label (0 and
+// 1, the class, or the number), and columns to cut into slices. They are streamed; a few numbers a row are kept.
 //
 // # Concurrency
 //
@@ -182,11 +199,14 @@ func (s *Service) Validate(ctx context.Context, r Request) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	gates, err := s.run(ctx, v, s.d.MinRows, true)
-	if err != nil {
+	run := &run{s: s, v: v, tell: r.Progress, minRows: s.d.MinRows, columns: true}
+	if s.d.Policies != nil {
+		run.policy, run.governed = s.d.Policies(v.Model)
+	}
+	if err := run.all(ctx); err != nil {
 		return Report{}, err
 	}
-	report, err := s.conclude(ctx, v, r, gates)
+	report, err := s.conclude(ctx, run, r)
 	if err != nil {
 		return Report{}, err
 	}
@@ -223,7 +243,7 @@ func (s *Service) candidate(ctx context.Context, r Request) (version.Version, er
 }
 
 func check(row store.Version) error {
-	if stage.Allowed(stage.Stage(row.Stage), stage.Validated) {
+	if stage.Can(stage.Stage(row.Stage), stage.Validated, stage.ActionValidate) {
 		return nil
 	}
 	return wrong(row, "not Trained")
@@ -235,37 +255,19 @@ func wrong(row store.Version, want string) error {
 		stage.Next(st, row.Model, row.Version))
 }
 
-// run runs the gates. An error is one of the machinery, not a verdict.
-func (s *Service) run(ctx context.Context, v version.Version, minRows int64, columns bool) ([]Result, error) {
-	artifact, loaded, err := s.artifact(ctx, v, columns)
-	if err != nil {
-		return nil, err
-	}
-	if loaded == nil {
-		return []Result{artifact, {
-			Gate: Parity, Outcome: Inconclusive, Summary: "not run: the artifact gate failed",
-			Hint: "see to the artifact gate first",
-		}}, nil
-	}
-	parity, err := s.parity(ctx, v, loaded, minRows)
-	if err != nil {
-		return nil, err
-	}
-	return []Result{artifact, parity}, nil
-}
-
-// Verify runs the gates on a version, whatever its stage, and changes nothing. It is for a version that passed before
-// and is wanted again: any number of golden rows will do, and the feature table is not asked, so that a rollback does
-// not hang on it. It fails with ErrNotPassed unless all gates pass.
+// Verify runs the artifact and parity gates on a version, whatever its stage, and changes nothing. It is for a version
+// that passed before and is wanted again: any number of golden rows will do, and the feature table is not asked, so that
+// a rollback does not hang on it. It fails with ErrNotPassed unless both pass.
 func (s *Service) Verify(ctx context.Context, model string, v int64) (summary string, err error) {
 	ver, err := s.d.Versions.Get(ctx, model, v)
 	if err != nil {
 		return "", err
 	}
-	gates, err := s.run(ctx, ver, 1, false)
-	if err != nil {
+	run := &run{s: s, v: ver, minRows: 1}
+	if err := run.all(ctx); err != nil {
 		return "", err
 	}
+	gates := run.gates
 	for _, g := range gates {
 		if g.Outcome != Pass {
 			return "", fmt.Errorf("%w: %s: %s; %s", ErrNotPassed, g.Gate, g.Summary, g.Hint)
@@ -274,14 +276,15 @@ func (s *Service) Verify(ctx context.Context, model string, v int64) (summary st
 	return gates[len(gates)-1].Summary, nil
 }
 
-// overall is the verdict of all gates together.
+// overall is the verdict of the required gates together; a waived one stands in nobody's way.
 func overall(gates []Result) Outcome {
 	out := Pass
 	for _, g := range gates {
 		switch {
+		case !g.Required || g.Outcome == Pass || g.Outcome == Waived:
 		case g.Outcome == Fail:
 			return Fail
-		case g.Outcome != Pass:
+		default:
 			out = Inconclusive
 		}
 	}

@@ -98,16 +98,8 @@ type scorer struct {
 // record scores one record and compares it.
 func (s *scorer) record(rec arrow.Record, c *comparison) error {
 	rows := int(rec.NumRows())
-	refusals, err := s.binding.Bind(s.block, rec)
+	refusals, err := s.predict(rec)
 	if err != nil {
-		return err
-	}
-	s.margins = grow(s.margins, rows*s.p.Outputs())
-	s.pred = grow(s.pred, rows*s.p.Width())
-	if err := s.p.Score(s.margins, s.block); err != nil {
-		return err
-	}
-	if err := s.p.Predict(s.pred, s.margins); err != nil {
 		return err
 	}
 	refused := make(map[int]frame.Refusal, len(refusals))
@@ -125,6 +117,22 @@ func (s *scorer) record(rec arrow.Record, c *comparison) error {
 	c.rows += int64(rows)
 	c.refused += int64(len(refused))
 	return nil
+}
+
+// predict fills margins and pred with those of a record and returns the rows that the library refuses.
+func (s *scorer) predict(rec arrow.Record) ([]frame.Refusal, error) {
+	rows := int(rec.NumRows())
+	refusals, err := s.binding.Bind(s.block, rec)
+	defer s.block.Reset(0) // it must not refer to the record once that is released
+	if err != nil {
+		return nil, err
+	}
+	s.margins = grow(s.margins, rows*s.p.Outputs())
+	s.pred = grow(s.pred, rows*s.p.Width())
+	if err := s.p.Score(s.margins, s.block); err != nil {
+		return nil, err
+	}
+	return refusals, s.p.Predict(s.pred, s.margins)
 }
 
 func grow(b []float64, n int) []float64 {

@@ -126,7 +126,7 @@ type ValidatorSpec struct {
 type ValidatorResult struct {
 	Passed  bool
 	Summary string
-	Figures map[string]float64
+	Figures map[string]any // numbers and texts
 }
 
 // Runner runs an External validator. An error means that there is no verdict.

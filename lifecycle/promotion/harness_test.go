@@ -121,7 +121,8 @@ func (w *world) judge(ctx context.Context, model string, n int64, to stage.Stage
 			return fmt.Errorf("%s to %s: %w", v.Stage, to, stage.ErrWrong)
 		}
 		e := store.Evidence{
-			Model: model, Version: n, Outcome: outcome, Digest: fmt.Sprintf("sha256:%s-%d", outcome, n), Report: []byte("{}"), At: w.now(),
+			Model: model, Version: n, Outcome: outcome, Digest: fmt.Sprintf("sha256:%s-%d", outcome, n), At: w.now(),
+			Report: fmt.Appendf(nil, `{"digest":%q}`, v.Digest),
 		}
 		if v.Stage != string(to) {
 			err = tx.SetStage(model, n, v.Stage, string(to), w.now())

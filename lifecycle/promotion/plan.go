@@ -1,6 +1,7 @@
 package promotion
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,6 +24,7 @@ type plan struct {
 	target   store.Version
 	below    int64 // generation of the period to go back to from the new one
 	returned *store.Period
+	policy   string   // digest of the model's configuration; "" when evidence need not name it
 	evidence string   // digest of the target's validation report
 	verified string   // what the Verifier said of the target
 	affected []string // batches of the replaced version
@@ -77,11 +79,12 @@ func wrong(v store.Version, want string) error {
 		stage.Next(s, v.Model, v.Version))
 }
 
-func planPromotion(tx store.Reader, r Request) (plan, error) {
+func planPromotion(tx store.Reader, r Request, policy string) (plan, error) {
 	p, err := base(tx, r.Model, r.ExpectedGeneration)
 	if err != nil {
 		return plan{}, err
 	}
+	p.policy = policy
 	p.action, p.reason, p.dryRun = stage.ActionPromote, r.Reason, r.DryRun
 	p.by = by{r.Actor, r.AuthMethod, r.RequestID}
 	p.oldTo = stage.Archived
@@ -111,7 +114,49 @@ func planPromotion(tx store.Reader, r Request) (plan, error) {
 			ErrWrongStage, r.Model, p.target.Version, e.Outcome, r.Model, p.target.Version)
 	}
 	p.evidence = e.Digest
-	return p, nil
+	return p, p.fresh(e)
+}
+
+// fresh refuses evidence about something else than what would become Champion now: other files, another configuration, or
+// a comparison with another Champion.
+func (p *plan) fresh(e store.Evidence) error {
+	var about struct {
+		Digest   string `json:"digest"`
+		Policy   string `json:"policy"`
+		Champion *struct {
+			Version int64 `json:"version"`
+		} `json:"champion"`
+	}
+	if err := json.Unmarshal(e.Report, &about); err != nil {
+		return fmt.Errorf("the evidence of %s version %d: %w: %w", e.Model, e.Version, store.ErrCorrupt, err)
+	}
+	stale := func(format string, args ...any) error {
+		return fmt.Errorf("%w: the evidence of %s version %d is older than what it is to prove: %s; validate it again: ctl validate %s --version %d",
+			ErrWrongStage, e.Model, e.Version, fmt.Sprintf(format, args...), e.Model, e.Version)
+	}
+	switch {
+	case about.Digest != p.target.Digest:
+		return stale("it is about the files %q, the version has %s", about.Digest, p.target.Digest)
+	case p.policy != "" && about.Policy != p.policy:
+		return stale("the model's configuration changed since")
+	case about.Champion == nil:
+		return nil
+	}
+	var champion int64
+	if p.old != nil {
+		champion = p.old.Version
+	}
+	if about.Champion.Version == champion {
+		return nil
+	}
+	was := "there was no champion"
+	if about.Champion.Version != 0 {
+		was = fmt.Sprintf("it was compared with version %d", about.Champion.Version)
+	}
+	if champion == 0 {
+		return stale("%s, and now there is none", was)
+	}
+	return stale("%s, and version %d is Champion now", was, champion)
 }
 
 // noneValidated says what to do with the newest version when there is none to promote.

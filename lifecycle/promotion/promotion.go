@@ -9,7 +9,8 @@
 //	P2  generation counts the changes of Champion. A change with an expected generation happens only at it; of any
 //	    number of callers that expect the same one, one wins and the others get ErrGeneration.
 //	P3  Each change has its audit entries, its period in the champion history and its outbox rows, or did not happen.
-//	P4  A rollback goes to a version that was Champion, whose bytes and parity were checked again just now.
+//	P4  A promotion rests on evidence about these very files, this configuration and this Champion.
+//	P5  A rollback goes to a version that was Champion, whose bytes and parity were checked again just now.
 //
 // # How a rollback finds its way
 //
@@ -115,6 +116,9 @@ type Deps struct {
 	Store    store.Store
 	Registry registry.Registry
 	Verifier Verifier
+	// Policy gives the digest of a model's present configuration, which the evidence of a promotion must name ("" for a
+	// model without one). Nil: it need not.
+	Policy func(model string) string
 	// Committed is called after each change that filled the outbox; outbox.Relay.Wake, for one. May be nil.
 	Committed func()
 	Logger    *slog.Logger     // discards when nil
@@ -145,9 +149,13 @@ func (s *Service) Promote(ctx context.Context, r Request) (Change, error) {
 	if err := checkReason(r.Reason); err != nil {
 		return Change{}, err
 	}
+	policy := ""
+	if s.d.Policy != nil {
+		policy = s.d.Policy(r.Model)
+	}
 	var p plan
 	prepare := func(tx store.Reader) (err error) {
-		p, err = planPromotion(tx, r)
+		p, err = planPromotion(tx, r, policy)
 		return err
 	}
 	if err := s.d.Store.View(ctx, prepare); err != nil {

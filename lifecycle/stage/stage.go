@@ -4,6 +4,8 @@
 //	   |           |            |            |  ^        |   ^
 //	   v           v            v            |  +--------+   | Validated again, or Champion again by rollback
 //	 Failed     Rejected     Rejected        +--> Quarantined --> Retired
+//	               |
+//	               +--> Validated, by a waiver
 //
 // A move is looked up in one table; who makes it checks the guard that the table names. Nothing else in the product
 // compares stages to decide what may happen.
@@ -12,7 +14,8 @@
 //
 //	G1  A model has exactly one Champion, or none before its first promotion (the store's schema refuses a second).
 //	G2  The old Champion leaves and the new one enters in one transaction.
-//	G3  Rejected, Failed and Retired versions never become Champion.
+//	G3  Failed and Retired versions never become Champion. A Rejected one does only after somebody waived, by name and
+//	    with a reason, every gate that it failed, which makes it Validated; the artifact and parity gates are never waived.
 package stage
 
 import (
@@ -87,6 +90,7 @@ const (
 	ActionQuarantine = "quarantine"
 	ActionRollback   = "rollback"
 	ActionRetire     = "retire"
+	ActionWaive      = "waive"
 )
 
 // Moves lists every transition that exists.
@@ -94,6 +98,7 @@ func Moves() []Move {
 	const (
 		failed    = "a required gate failed, evidence stored"
 		passAgain = "all required gates pass again, evidence stored"
+		waived    = "every required gate passed or was waived with a reason; artifact and parity passed; evidence stored"
 	)
 	return []Move{
 		{none, Created, ActionCreate, "no other training of the model is active"},
@@ -101,6 +106,7 @@ func Moves() []Move {
 		{Created, Trained, ActionRegister, "artifact digest matches, every tree loads"},
 		{Created, Failed, ActionFail, "the training run ended without a model"},
 		{Trained, Validated, ActionValidate, "all required gates pass, evidence stored"},
+		{Trained, Validated, ActionWaive, waived},
 		{Trained, Rejected, ActionReject, failed},
 		{Validated, Validated, ActionValidate, passAgain},
 		{Validated, Rejected, ActionReject, failed},
@@ -111,6 +117,7 @@ func Moves() []Move {
 		{Archived, Validated, ActionValidate, passAgain},
 		{Archived, Rejected, ActionReject, failed},
 		{Archived, Retired, ActionRetire, "outside the rollback window, no retained batch needs it"},
+		{Rejected, Validated, ActionWaive, waived},
 		{Rejected, Retired, ActionRetire, "retention"},
 		{Failed, Retired, ActionRetire, "retention"},
 		{Quarantined, Retired, ActionRetire, "retention, no retained batch needs it"},
@@ -123,7 +130,12 @@ func Allowed(from, to Stage) bool {
 	return ok
 }
 
-// Find returns the move from one stage to another.
+// Can reports whether the action moves a version from one stage to another.
+func Can(from, to Stage, action string) bool {
+	return slices.ContainsFunc(Moves(), func(m Move) bool { return m.From == from && m.To == to && m.Action == action })
+}
+
+// Find returns the move from one stage to another; where there are two, the one without a waiver.
 func Find(from, to Stage) (Move, bool) {
 	for _, m := range Moves() {
 		if m.From == from && m.To == to {
@@ -145,8 +157,11 @@ func Next(s Stage, model string, version int64) string {
 	case Archived:
 		return fmt.Sprintf("validate it again (ctl validate %s --version %d) or go back to it (ctl rollback %s --to %d)",
 			model, version, model, version)
-	case Rejected, Failed:
-		return "register a new version; this one stays as it is"
+	case Rejected:
+		return fmt.Sprintf("train or register a better version, or accept this one in your own name: ctl validate %s "+
+			"--version %d --waive all --reason ...", model, version)
+	case Failed:
+		return "train or register a new version; this one stays as it is"
 	case Quarantined:
 		return "it was rolled back with cause; register a new version"
 	case Retired:

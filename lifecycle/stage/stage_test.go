@@ -15,7 +15,7 @@ func TestMoves(t *testing.T) {
 		Validated:   {Validated, Champion, Rejected},
 		Champion:    {Archived, Quarantined},
 		Archived:    {Champion, Validated, Rejected, Retired},
-		Rejected:    {Retired},
+		Rejected:    {Validated, Retired},
 		Failed:      {Retired},
 		Quarantined: {Retired},
 		Retired:     {},
@@ -26,6 +26,17 @@ func TestMoves(t *testing.T) {
 				t.Errorf("%q to %q is allowed: %v", from, to, got)
 			}
 		}
+	}
+	for _, action := range []string{ActionValidate, ActionPromote, ActionRollback} {
+		if Can(Rejected, Validated, action) {
+			t.Errorf("%s lifts a rejection", action)
+		}
+	}
+	if !Can(Rejected, Validated, ActionWaive) || !Can(Trained, Validated, ActionWaive) || Can(Failed, Validated, ActionWaive) {
+		t.Error("a waiver leads from Trained and Rejected to Validated, and from nowhere else")
+	}
+	if m, ok := Find(Trained, Validated); !ok || m.Action != ActionValidate {
+		t.Errorf("Trained to Validated is %q", m.Action)
 	}
 	for _, m := range Moves() {
 		if m.Guard == "" || m.Action == "" {
