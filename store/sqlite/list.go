@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ type listing[T any, K int64 | [2]string] struct {
 
 // equal restricts a column to a value unless that is empty. Each call adds to the scope.
 func (l *listing[T, K]) equal(column, value string) {
-	l.scope += "/" + value
+	l.scope += fmt.Sprintf("/%q", value)
 	if value != "" {
 		l.where, l.args = append(l.where, column+` = ?`), append(l.args, value)
 	}

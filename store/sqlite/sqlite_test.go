@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 
 	"github.com/treeline-ml/treeline/store"
@@ -252,51 +251,6 @@ func TestOpenRefuses(t *testing.T) {
 			t.Fatalf("error is %v", err)
 		}
 	})
-}
-
-// A file that an earlier release made keeps its batches; what it never counted is 0.
-func TestMigrationKeepsBatches(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "state.db")
-	db := raw(t, path)
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations"),
-		goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version"), goose.WithLogger(goose.NopLogger()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.UpTo(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Exec(`
-INSERT INTO batch (id, state, phase, attempt, model, version, run_id, model_digest, generation, git_sha, trained_at,
-       feature_schema_hash, engine_build, input_source, input_version, input_date, output_table, config_digest, rows,
-       started_at, finished_at, scored_at, timings, histogram, output_digest, replaced, error)
-VALUES ('old', 'running', 'score', 1, 'churn', 3, '', 'd', 5, '', '', '', '', 's', 'v', '', 'a.b.c', 'd', 1234,
-       '2026-01-02T03:04:05.000000Z', '', '', 'null', 'null', '', 0, '')`); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	l := store.NewLedger(s)
-	b, err := l.GetBatch(t.Context(), "old")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.Rows != 1234 || b.RowsRefused != 0 {
-		t.Errorf("%d rows, %d refused, want 1234 and 0", b.Rows, b.RowsRefused)
-	}
-	b.State, b.RowsRefused = store.BatchSucceeded, 9
-	if err := l.FinishBatch(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.GetBatch(t.Context(), "old"); err != nil || b.RowsRefused != 9 {
-		t.Errorf("%d refused, want 9 (%v)", b.RowsRefused, err)
-	}
 }
 
 func TestFull(t *testing.T) {

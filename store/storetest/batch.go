@@ -279,6 +279,32 @@ func testPageTokens(t *testing.T, open Open) {
 		}
 		_, _, err = r.Audit(store.AuditQuery{PageToken: next, Model: model})
 		wantErr(t, err, store.ErrPageToken)
+		for _, token := range []string{"x", "!!", "bnVsbA", next} {
+			_, _, err = r.Trainings(store.TrainingQuery{PageToken: token})
+			wantErr(t, err, store.ErrPageToken)
+			_, _, err = r.Workflows(store.WorkflowQuery{PageToken: token})
+			wantErr(t, err, store.ErrPageToken)
+			_, _, err = r.Decisions(store.DecisionQuery{PageToken: token})
+			wantErr(t, err, store.ErrPageToken)
+			_, _, err = r.Drifts(store.DriftQuery{PageToken: token})
+			wantErr(t, err, store.ErrPageToken)
+			_, _, err = r.Deliveries(store.DeliveryQuery{PageToken: token})
+			wantErr(t, err, store.ErrPageToken)
+		}
 		return nil
+	})
+	update(t, s, func(tx store.Tx) error {
+		for range 2 {
+			if _, err := tx.PutDecision(store.Decision{Model: model, Kind: "manual", Outcome: "fired", At: t0}); err != nil {
+				return err
+			}
+		}
+		_, next, err := tx.Decisions(store.DecisionQuery{PageSize: 1})
+		for _, other := range []store.DecisionQuery{{Model: model}, {Kind: "manual"}, {Outcome: "fired"}, {Since: t0}} {
+			other.PageToken = next
+			_, _, err := tx.Decisions(other)
+			wantErr(t, err, store.ErrPageToken)
+		}
+		return err
 	})
 }
