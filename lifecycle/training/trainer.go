@@ -1,4 +1,22 @@
 // Package training runs trainings: it pins the features, has a Trainer make a model of them, and registers the model.
+//
+//	Trigger --one transaction--> training "queued", version Created, workflow
+//	  prepare -> features (once a day) -> snapshot (pinned, exported) -> attempt 1..n -> collect -> register -> succeed
+//	                                                                       |               files into the registry, every
+//	                                                                       |               tree loads, version Trained
+//	                                                                       +-- fail: version Failed, OnEnd (alert)
+//
+// # Invariants
+//
+//	R1  A model has one active training, and each training one version.
+//	R2  A training ends in one transaction with its version's move to Failed; it succeeds after its version is Trained.
+//	R3  An attempt is one process, ever: it is submitted under "<training>/<attempt>", also after a crash of the daemon.
+//	    All attempts of a training share one run of the tracking server (idempotency_key).
+//	R4  A training ends as it began: its configuration is kept with it.
+//
+// # Concurrency
+//
+// A Service serves any number of goroutines; the engine that it is registered with runs the trainings.
 package training
 
 import (
@@ -11,6 +29,8 @@ type Trainer interface {
 	// Submit starts work under key, or returns the handle of the work that was started under it before: one key never
 	// runs twice, whatever process asks.
 	Submit(ctx context.Context, key string, s Spec) (Handle, error)
+	// Find returns the handle of the work that was submitted under key, if any was.
+	Find(ctx context.Context, key string) (Handle, bool, error)
 	// Poll says how the work stands, and keeps its limits: who submits polls until it has ended.
 	Poll(ctx context.Context, h Handle) (Status, error)
 	// Logs returns output from a byte offset on, in whole lines.

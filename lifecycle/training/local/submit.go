@@ -35,38 +35,67 @@ func (t *Trainer) Submit(ctx context.Context, key string, s training.Spec) (trai
 			return "", fmt.Errorf("%w: %w", ErrStart, err)
 		}
 	}
+	_, err = t.settle(ctx, w, s, func(lock *os.File) error { return t.start(ctx, w, s, lock) })
+	if err != nil {
+		return "", err
+	}
+	return w.handle()
+}
+
+// Find returns the handle of work that was ever started under the key.
+func (t *Trainer) Find(ctx context.Context, key string) (training.Handle, bool, error) {
+	w, err := t.workOf(key)
+	if err != nil {
+		return "", false, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, err := os.Lstat(w.control("lock")); errors.Is(err, os.ErrNotExist) {
+		return "", false, nil
+	}
+	found, err := t.settle(ctx, w, training.Spec{}, nil)
+	if err != nil || !found {
+		return "", false, err
+	}
+	h, err := w.handle()
+	return h, err == nil, err
+}
+
+// settle finds out whether a process was ever started here, and writes its record where that is missing. When none was, it
+// calls start, which gets the lock, unless that is nil.
+func (t *Trainer) settle(ctx context.Context, w *work, s training.Spec, start func(lock *os.File) error) (bool, error) {
 	// Whoever started it may not have lived to write down so.
 	for wait := range t.attempts(ctx) {
 		started, err := w.started()
 		if err != nil {
-			return "", err
+			return false, err
 		}
 		if started {
-			if err := t.adopt(w, s); err != nil {
-				return "", err
-			}
-			return w.handle()
+			return true, t.adopt(w, s)
 		}
 		lock, err := takeLock(w.control("lock"))
 		if err != nil {
-			return "", fmt.Errorf("%w: %w", ErrStart, err)
+			return false, fmt.Errorf("%w: %w", ErrStart, err)
 		}
 		if lock == nil { // the process lives, or begins to: its wrapper is about to write control/pid
 			if err := wait(); err != nil {
-				return "", fmt.Errorf("%w: %s is locked by a process that does not say who it is: %w", ErrStart, w.dir, err)
+				return false, fmt.Errorf("%w: %s is locked by a process that does not say who it is: %w", ErrStart, w.dir, err)
 			}
 			continue
 		}
 		// Between the first look and the lock, another daemon may have run it.
 		started, err = w.started()
-		if err == nil && !started {
-			err = t.start(ctx, w, s, lock)
+		if err == nil && !started && start != nil {
+			err = start(lock)
 		}
 		if err := errors.Join(err, lock.Close()); err != nil {
-			return "", err
+			return false, err
+		}
+		if !started && start == nil {
+			return false, nil
 		}
 	}
-	return "", ctx.Err()
+	return false, ctx.Err()
 }
 
 // attempts yields until the caller returns; the function that it yields waits a moment, up to ten seconds in all.
