@@ -322,7 +322,7 @@ func (w *walk) validate() (o outcome, err error) {
 			State: Failed, Refused: true, Subject: r.Subject, StartedAt: r.StartedAt, Champion: w.cand.Champion,
 			Message: line(fmt.Sprintf("version %s is %s: %s", version, verb, r.Summary)),
 		}
-		return o, w.alertRefused(tx, o)
+		return o, w.alertRefused(tx, o, r.Conclusive)
 	})
 }
 

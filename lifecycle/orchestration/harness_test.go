@@ -2,6 +2,7 @@ package orchestration
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/treeline-ml/treeline/lifecycle/alert"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/lifecycle/workflow"
@@ -121,7 +123,6 @@ type options struct {
 	models              []Model
 	nodes, trainings    int
 	wrap                func(store.Store) store.Store
-	alerts              Alerts
 	doNotStart, noClose bool
 }
 
@@ -164,13 +165,9 @@ func open(t testing.TB, path string, o *outside, opt options) *daemon {
 	}
 	d.promo = promotion.New(promotion.Deps{Store: d.store, Registry: bytesOf{}})
 	d.engine = workflow.New(workflow.Deps{Store: d.store})
-	alerts := opt.alerts
-	if alerts == nil {
-		alerts = rows{}
-	}
 	d.Service = New(Deps{
 		Engine: d.engine, Store: d.store, Models: opt.models, Features: d, Trainings: trainings{d}, Gates: gates{d}, Promotions: d, Batches: batches{d},
-		Alerts: alerts, ParallelNodes: opt.nodes, ParallelTrainings: opt.trainings,
+		Alert: alert.Put, ParallelNodes: opt.nodes, ParallelTrainings: opt.trainings,
 	})
 	if !opt.doNotStart {
 		if err := d.engine.Start(t.Context()); err != nil {
@@ -205,37 +202,24 @@ func (d *daemon) close() {
 	}
 }
 
-// rows are alerts as rows of the store.
-type rows struct{}
-
-func (rows) Put(tx store.Tx, a Alert) error {
-	row, err := tx.Alert(a.Key)
-	if errors.Is(err, store.ErrAlertNotFound) {
-		_, err = tx.InsertAlert(store.AlertRow{
-			Key: a.Key, Severity: a.Severity, Model: a.Model, Version: a.Version, Title: a.Title + ": " + a.Text + " [" + a.Command + "]",
-			OpenedAt: a.At, LastAt: a.At, Count: 1,
-		})
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	row.LastAt, row.Count = a.At, row.Count+1
-	if a.Resolved {
-		row.ResolvedAt = a.At
-	}
-	return tx.UpdateAlert(row)
-}
-
-// alert is the open alert of a key, "" when there is none.
+// alert is the open alert of a key as it was sent, "" when there is none.
 func (d *daemon) alert(key string) (text string) {
 	d.t.Helper()
 	err := d.store.View(context.Background(), func(r store.Reader) error {
-		a, err := r.Alert(key)
+		_, err := r.Alert(key)
 		if errors.Is(err, store.ErrAlertNotFound) {
 			return nil
 		}
-		text = a.Title
+		sent, err := r.OutboxAll()
+		for _, row := range sent {
+			var a alert.Alert
+			if row.Kind == alert.OutboxKind && json.Unmarshal(row.Payload, &a) == nil && a.Key == key {
+				text = a.Title + ": " + a.Text + " [" + a.Command + "]"
+				if a.Owner != "team" || a.Model == "" {
+					d.t.Errorf("%+v", a)
+				}
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -394,7 +378,7 @@ func (d gates) Validate(ctx context.Context, model string, version int64, _ stri
 			err = tx.SetStage(model, version, v.Stage, string(to), time.Now())
 		}
 		return errors.Join(err, tx.PutEvidence(store.Evidence{
-			Model: model, Version: version, Outcome: verdict, Digest: "sha256:e", Report: []byte("{}"), At: time.Now(),
+			Model: model, Version: version, Outcome: verdict, Digest: "sha256:e", At: time.Now(), Report: fmt.Appendf(nil, `{"digest":%q}`, v.Digest),
 		}))
 	})
 	if err != nil {

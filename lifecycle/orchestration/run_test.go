@@ -39,7 +39,7 @@ func TestChampionStaysUntilABetterOnePasses(t *testing.T) {
 	if run.State != Failed || !strings.HasPrefix(run.Error, "churn/validate failed: version 2 is blocked") || !node(run, "churn/validate").Refused {
 		t.Errorf("%+v", run)
 	}
-	if got := d.alert("candidate/churn/2"); !strings.Contains(got, "AUC 0.71") || !strings.Contains(got, "version 1 stays the Champion") {
+	if got := d.alert("candidate/churn/2"); !strings.Contains(got, "AUC 0.71") || !strings.Contains(got, "[ctl promote churn --version 2 --force --reason WHY]") || !strings.Contains(got, "version 1 stays the Champion") {
 		t.Errorf("alert %q", got)
 	}
 	if d.champion(t.Context(), "churn") != 1 || node(run, "churn/score").Message != "scored with version 1" {
@@ -52,7 +52,7 @@ func TestChampionStaysUntilABetterOnePasses(t *testing.T) {
 	if want := "train failed: train is to fail; version 1 stays the Champion"; node(run, "churn/promote").Message != want || node(run, "churn/validate").Message != want {
 		t.Error(tree(run))
 	}
-	if got := d.alert("node/churn/train"); !strings.Contains(got, "train is to fail") || !strings.Contains(got, "ctl run show "+run.ID) {
+	if got := d.alert("churn/train"); !strings.Contains(got, "train is to fail") || !strings.Contains(got, "ctl runs show "+run.ID) {
 		t.Errorf("alert %q", got)
 	}
 
@@ -61,7 +61,7 @@ func TestChampionStaysUntilABetterOnePasses(t *testing.T) {
 	if run.State != Succeeded || d.champion(t.Context(), "churn") != 4 || d.batches["churn 2026-11-02"] != 4 {
 		t.Error(tree(run))
 	}
-	if a, b := d.alert("node/churn/train"), d.alert("candidate/churn/2"); a != "" || b != "" {
+	if a, b := d.alert("churn/train"), d.alert("candidate/churn/2"); a != "" || b != "" {
 		t.Errorf("alerts %q and %q are not resolved", a, b)
 	}
 
@@ -151,7 +151,7 @@ func TestLostRace(t *testing.T) {
 	if !strings.Contains(m, "bob promoted version 1") || !strings.Contains(m, "expected 0") {
 		t.Error(m)
 	}
-	if d.champion(t.Context(), "churn") != 1 || d.batches["churn 2026-11-02"] != 1 || d.alert("node/churn/promote") == "" {
+	if d.champion(t.Context(), "churn") != 1 || d.batches["churn 2026-11-02"] != 1 || d.alert("churn/promote") == "" {
 		t.Error(tree(run))
 	}
 }

@@ -37,8 +37,10 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/treeline-ml/treeline/lifecycle/alert"
 	"github.com/treeline-ml/treeline/lifecycle/workflow"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -54,7 +56,8 @@ type Deps struct {
 	Gates      Gates
 	Promotions Promotions
 	Batches    Batches
-	Alerts     Alerts // nil alerts nobody
+	// Alert raises and resolves alerts in a transaction; alert.Put. Nil alerts nobody.
+	Alert func(tx store.Tx, a alert.Alert) error
 
 	// ParallelNodes bounds the nodes of all runs that work at once, ParallelTrainings those among them that train.
 	// DefaultParallelNodes and DefaultParallelTrainings when 0.
@@ -179,16 +182,22 @@ func (s *Service) List(ctx context.Context, q ListQuery) (runs []Run, next strin
 // Watch calls f with the run as it is now and after each change until the run has ended, f fails, or ctx ends; it returns
 // nil in the first case. Changes that come close together may be one. It fails with ErrRunNotFound.
 func (s *Service) Watch(ctx context.Context, id string, f func(Run) error) error {
-	var last *Run
 	ctx, stop := context.WithCancel(ctx)
+	var (
+		last     *Run
+		follower sync.WaitGroup
+		ended    = make(chan error, 1)
+	)
+	defer follower.Wait()
 	defer stop()
-	ended := make(chan error, 1)
-	following := false
 	for {
 		changed := s.live.change()
 		run, err := s.Get(ctx, id)
 		if err != nil {
 			return err
+		}
+		if last == nil {
+			follower.Go(func() { ended <- s.wait(ctx, id) })
 		}
 		if last == nil || !reflect.DeepEqual(run, *last) {
 			if err := f(run); err != nil {
@@ -199,21 +208,13 @@ func (s *Service) Watch(ctx context.Context, id string, f func(Run) error) error
 		if run.State.Ended() {
 			return nil
 		}
-		if !following {
-			following = true
-			go func() { ended <- s.wait(ctx, id) }()
-			defer func() {
-				stop()
-				<-ended
-			}()
-		}
 		select {
 		case <-changed:
 		case err := <-ended:
-			ended <- nil // for the deferred receive
 			if err != nil {
 				return err
 			}
+			// The next look finds the run ended.
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

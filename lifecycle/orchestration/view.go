@@ -270,7 +270,7 @@ func (s *Service) RunOf(r store.Reader, id string) (Run, error) {
 func runWorkflow(r store.Reader, id string) (store.Workflow, error) {
 	w, err := r.Workflow(id)
 	if errors.Is(err, store.ErrWorkflowNotFound) || err == nil && w.Kind != kindRun {
-		return store.Workflow{}, fmt.Errorf("%w: %q; list them with: ctl run list", ErrRunNotFound, id)
+		return store.Workflow{}, fmt.Errorf("%w: %q; list them with: ctl runs list", ErrRunNotFound, id)
 	}
 	return w, err
 }
