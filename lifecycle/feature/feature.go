@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/treeline-ml/treeline/warehouse"
@@ -43,6 +44,9 @@ type Source struct {
 	DateColumn string
 	// Keys identify a row, together with DateColumn; the pinned rows are checked and ordered by them.
 	Keys []string
+	// Label and Exclude are columns that a trainer asks for by name; Pin says so when they are absent.
+	Label   string
+	Exclude []string
 	// CodeDigest identifies what decides the rows besides SQL.
 	CodeDigest string
 }
@@ -123,7 +127,21 @@ func (s *Service) Pin(ctx context.Context, model, through string) (warehouse.Ref
 			in.Keys = append(in.Keys, src.DateColumn) // a key has one row a day
 		}
 	}
-	return s.d.Warehouse.Snapshot(ctx, in)
+	ref, err := s.d.Warehouse.Snapshot(ctx, in)
+	if err != nil {
+		return ref, err
+	}
+	var missing []string
+	for _, name := range append([]string{src.Label}, src.Exclude...) {
+		if name != "" && !ref.Schema.HasField(name) {
+			missing = append(missing, fmt.Sprintf("%q", name))
+		}
+	}
+	if missing != nil {
+		return warehouse.Ref{}, fmt.Errorf("%s has no column %s, which the model's configuration names: %w", src.Table,
+			strings.Join(missing, ", "), warehouse.ErrColumn)
+	}
+	return ref, nil
 }
 
 // Export makes path, which must not exist or be an earlier export, a Parquet file of the pinned rows, in bounded memory, and
