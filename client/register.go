@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +35,9 @@ type Progress func(sent, total int64)
 
 // RegisterPath streams a model file, and a Parquet file of golden rows when golden is not "", to the registry. progress
 // may be nil. The answer is the new version, or the earlier one when the same bytes were registered before.
+//
+// The path of an MLmodel file stands for its MLflow directory: all regular files below that are sent under "model/". The
+// golden and holdout rows may lie in it.
 func (c *Client) RegisterPath(
 	ctx context.Context, model, path, golden string, meta RegisterMeta, progress Progress,
 ) (*lifecyclev1.RegisterResponse, error) {
@@ -92,6 +96,11 @@ func registerFiles(path, golden, holdout string) (files []registerFile, total in
 		names[name] = f.what
 		files = append(files, registerFile{f.path, name, f.role})
 	}
+	if filepath.Base(path) == mlflowName {
+		if files, err = withDirectory(files); err != nil {
+			return nil, 0, err
+		}
+	}
 	for _, f := range files {
 		info, err := os.Stat(f.path)
 		if err != nil {
@@ -103,6 +112,37 @@ func registerFiles(path, golden, holdout string) (files []registerFile, total in
 		total += info.Size()
 	}
 	return files, total, nil
+}
+
+// mlflowName is the file that makes a directory an MLflow model, and mlflowFolder where a version keeps the directory.
+const (
+	mlflowName   = "MLmodel"
+	mlflowFolder = "model/"
+)
+
+// mostFiles bounds the files of an MLflow directory, which has about ten, before anything is sent.
+const mostFiles = 1000
+
+// withDirectory adds the other files of the MLflow directory that the first file lies in. Symbolic links are left out.
+func withDirectory(files []registerFile) ([]registerFile, error) {
+	dir := filepath.Dir(files[0].path)
+	given := map[string]bool{}
+	for _, f := range files {
+		given[filepath.Clean(f.path)] = true
+	}
+	files[0].name = mlflowFolder + files[0].name
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || given[filepath.Clean(path)] {
+			return err
+		}
+		if len(files) >= mostFiles {
+			return fmt.Errorf("%s has more than %d files: name the MLmodel file of a model directory", dir, mostFiles)
+		}
+		rel, err := filepath.Rel(dir, path)
+		files = append(files, registerFile{path, mlflowFolder + filepath.ToSlash(rel), lifecyclev1.FileRole_FILE_ROLE_OTHER})
+		return err
+	})
+	return files, err
 }
 
 func sendRegisterFile(stream grpc.ClientStreamingClient[lifecyclev1.RegisterRequest, lifecyclev1.RegisterResponse],
