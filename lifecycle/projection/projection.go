@@ -44,9 +44,6 @@ import (
 	"github.com/treeline-ml/treeline/store"
 )
 
-// OutboxKind is the kind of the rows that Deliver takes.
-const OutboxKind = "registry"
-
 // The aliases that the projection owns.
 const (
 	Champion   = "Champion"

@@ -8,20 +8,14 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/treeline-ml/treeline/lifecycle/audit"
 	"github.com/treeline-ml/treeline/lifecycle/outbox"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/store"
 )
 
-// payload is the part of an outbox row that counts here.
-type payload struct {
-	Model string `json:"model"`
-	From  string `json:"from"`
-	To    string `json:"to"`
-}
-
-// Deliver brings the registry up to date for the models of the rows. It is the outbox's handler of OutboxKind. Rows of
+// Deliver brings the registry up to date for the models of the rows. It is the outbox's handler of audit.OutboxKind. Rows of
 // models that are not projected count as told; the rows of a model that failed are in an outbox.Partial.
 func (s *Service) Deliver(ctx context.Context, rows []store.OutboxRow) error {
 	var (
@@ -31,7 +25,7 @@ func (s *Service) Deliver(ctx context.Context, rows []store.OutboxRow) error {
 		failed  = &outbox.Partial{Failed: map[int64]error{}}
 	)
 	for _, row := range rows {
-		var p payload
+		var p audit.StageChange
 		if err := json.Unmarshal(row.Payload, &p); err != nil {
 			failed.Failed[row.ID] = outbox.Permanent(fmt.Errorf("projection: payload: %w", err))
 			continue

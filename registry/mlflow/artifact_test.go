@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treeline-ml/treeline/engine"
+	"github.com/treeline-ml/treeline/loader"
 	"github.com/treeline-ml/treeline/registry"
 	"github.com/treeline-ml/treeline/registry/local"
 	"github.com/treeline-ml/treeline/registry/mlflow"
@@ -24,6 +26,9 @@ type logged struct {
 	ModelID string `json:"model_id"`
 	Dir     string `json:"dir"` // where Python downloaded the same version to
 	Version string `json:"version"`
+	// Rows are some rows and Scores what Python predicts for them: the probability of the positive class.
+	Rows   [][]float64 `json:"rows"`
+	Scores []float64   `json:"scores"`
 }
 
 // logModel lets Python train a small model, log it, register it, set its alias and download it again.
@@ -50,7 +55,9 @@ func logModel(t *testing.T, flavour, name string) logged {
 		client.set_registered_model_alias(name, "Champion", v.version)
 		os.makedirs(dst, exist_ok=True)
 		got = mlflow.artifacts.download_artifacts(f"models:/{name}@Champion", dst_path=dst)
-		out = {"run_id": run.info.run_id, "model_id": info.model_id, "dir": got, "version": v.version}`, flavour, name, t.TempDir())
+		rows = rng.normal(size=(50, 3))
+		scores = m.predict(rows) if flavour == "lightgbm" else m.predict_proba(rows)[:, 1]
+		out = {"run_id": run.info.run_id, "model_id": info.model_id, "dir": got, "version": v.version, "rows": rows.tolist(), "scores": scores.tolist()}`, flavour, name, t.TempDir())
 	return out
 }
 
@@ -93,12 +100,48 @@ func TestFetchWhatPythonLogged(t *testing.T) {
 					t.Errorf("%s: files (-Python's +ours)\n%s", how, d)
 				}
 				checkArtifact(t, a, got)
+				if scores := score(t, dir, l.Rows); !slices.Equal(scores, l.Scores) {
+					t.Errorf("%s: scores are %v, Python's are %v", how, scores[:3], l.Scores[:3])
+				}
 			}
 			if _, err := c.FetchURI(ctx, "runs:/"+l.RunID+"/other", filepath.Join(t.TempDir(), "x")); !errors.Is(err, mlflow.ErrNotFound) {
 				t.Errorf("another name of the run: %v", err)
 			}
 		})
 	}
+}
+
+// score is the last prediction of each row, by the model that was fetched to dir.
+func score(t *testing.T, dir string, rows [][]float64) []float64 {
+	t.Helper()
+	m, err := loader.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := engine.Compile(m, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := p.NewBlock()
+	b.Reset(len(rows))
+	for f := range p.Features() {
+		column := make([]float64, len(rows))
+		for r := range rows {
+			column[r] = rows[r][f]
+		}
+		if err := b.Set(f, engine.Float64s(column)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	margins, predicted := make([]float64, len(rows)*p.Outputs()), make([]float64, len(rows)*p.Width())
+	if err := errors.Join(p.Score(margins, b), p.Predict(predicted, margins)); err != nil {
+		t.Fatal(err)
+	}
+	var out []float64
+	for row := range slices.Chunk(predicted, p.Width()) {
+		out = append(out, row[len(row)-1])
+	}
+	return out
 }
 
 // checkArtifact holds the digests to those that the local registry gives the same files.
