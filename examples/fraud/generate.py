@@ -1,7 +1,7 @@
 """Makes the table of the fraud example: card transactions, one in twenty of them fraudulent.
 
-The transactions are SYNTHETIC: drawn from a fixed seed, with a probability of fraud that follows amount, distance, country
-and the recent use of the card.
+The transactions are SYNTHETIC: drawn from a fixed seed, with a probability of fraud that follows amount, distance,
+country and the recent use of the card.
 
     .venv/bin/python examples/fraud/generate.py        # writes features.parquet beside this file
 """

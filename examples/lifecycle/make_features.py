@@ -3,9 +3,9 @@
     DIR/churn_features.parquet   6 days x 4,000 accounts     uat.features.churn_features
     DIR/fraud_features.parquet   6 days x 4,000 transactions uat.features.fraud_features
 
-Days 1 to 4 (2026-11-01 to 04) are alike. On day 5 the input drifts: a campaign brings in young accounts with high charges
-that call support, and cards are used abroad for larger amounts. Labels follow the same rules on all days, so a model that
-is trained with the drifted day is right about it. Day 6 is like day 5.
+Days 1 to 4 (2026-11-01 to 04) are alike. On day 5 the input drifts: a campaign brings in young accounts with high
+charges that call support, and cards are used abroad for larger amounts. Labels follow the same rules on all days, so
+a model that is trained with the drifted day is right about it. Day 6 is like day 5.
 
 All rows are SYNTHETIC; their columns are those of examples/churn and examples/fraud, whose generators draw them.
 """

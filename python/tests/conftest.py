@@ -69,9 +69,7 @@ def mlflow_uri(tmp_path_factory):
         until = time.monotonic() + READY_WITHIN
         while not answers(uri):
             if server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(
-                    "MLflow did not start:\n" + (home / "server.log").read_text()[-2000:]
-                )
+                raise RuntimeError("MLflow did not start:\n" + (home / "server.log").read_text()[-2000:])
             time.sleep(0.1)
         yield uri
     finally:
@@ -116,9 +114,9 @@ def table(rows: int = 1200, seed: int = 3, days: int = 2, text: bool = True) -> 
         "x": holes(x, pa.float64()),
         "single": pa.array(rng.exponential(size=n).astype(np.float32)),
         "count": holes(count, pa.int32()),
-        "price": pa.array(
-            [None if i % 17 == 0 else round(float(v), 2) for i, v in enumerate(rng.gamma(2, 9, n))]
-        ).cast(pa.decimal128(9, 2)),
+        "price": pa.array([None if i % 17 == 0 else round(float(v), 2) for i, v in enumerate(rng.gamma(2, 9, n))]).cast(
+            pa.decimal128(9, 2)
+        ),
         "flag": holes(flag, pa.bool_()),
     }
     if text:
@@ -132,9 +130,7 @@ def make_spec(tmp_path):
     """Makes a spec around a table; keyword arguments replace its fields."""
 
     def make(trainer: str = "LightGBMTrainer", data: pa.Table | None = None, **changes) -> dict:
-        data = (
-            table(text=trainer in ("LightGBMTrainer", "XGBoostTrainer")) if data is None else data
-        )
+        data = table(text=trainer in ("LightGBMTrainer", "XGBoostTrainer")) if data is None else data
         number = len(list(tmp_path.glob("features-*.parquet")))
         path = tmp_path / f"features-{number}.parquet"
         pq.write_table(data, path)
@@ -178,12 +174,13 @@ def make_spec(tmp_path):
 def run():
     """Runs a spec in this process and returns the result."""
 
-    def execute(value: dict):
+    def run(value: dict):
         from treeline.heartbeat import Progress
         from treeline.trainer import execute
         from treeline.training.tracking import tracker_of
 
+        run.last = value
         spec = TrainingSpec.parse(value)
         return execute(spec, Progress(), tracker_of(spec))
 
-    return execute
+    return run

@@ -1,5 +1,6 @@
 """The commands as processes: exit codes, the last line of stderr, heartbeats, SIGTERM."""
 
+import errno
 import json
 import os
 import pathlib
@@ -15,9 +16,7 @@ HOOKS = str(ROOT / "python" / "tests" / "hooks")
 
 def python(*arguments, cwd, **options):
     command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(), capture_output=True, timeout=120, **options
-    )
+    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, timeout=120, **options)
 
 
 def write(tmp_path, value):
@@ -47,9 +46,7 @@ def test_exit_codes_of_the_machine_entry(trainer, code, last, make_spec, tmp_pat
 
 
 def test_the_machine_entry_succeeds(make_spec, tmp_path):
-    spec = make_spec(
-        "RandomForestTrainer", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    )
+    spec = make_spec("RandomForestTrainer", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     done = python("treeline.trainer", write(tmp_path, spec), cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     out = pathlib.Path(spec["output_dir"])
@@ -77,24 +74,29 @@ def test_specs_that_cannot_be_read(spec, message, tmp_path, capsys):
     assert last.startswith(f"error: {path}: ") and message in last
 
 
+def test_a_full_disk_is_not_tried_again(capsys):
+    from treeline import command
+
+    def fills():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert command.run(fills) == 10
+    assert capsys.readouterr().err.startswith("error: the disk is full: ")
+
+
 def test_sigterm_marks_the_run_killed(make_spec, tmp_path, mlflow_uri, client):
     """The trainer hangs in C code with the signal blocked in its main thread."""
     spec = make_spec(module_path=[HOOKS], registered_model_name="killed", heartbeat_seconds=0.2)
     spec |= {"trainer_class": "hooks.HangingTrainer"}
     spec["mlflow"] = {"tracking_uri": mlflow_uri, "experiment": "killed", "run_name": "r"}
     command = [sys.executable, "-m", "treeline.trainer", str(write(tmp_path, spec))]
-    process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         while (line := process.stdout.readline()) and line != b"hanging\n":
             pass
         beat = pathlib.Path(spec["output_dir"]) / "heartbeat.json"
         first = json.loads(beat.read_text())
-        while (
-            json.loads(beat.read_text())["at"] == first["at"]
-            or json.loads(beat.read_text())["step"] != "train"
-        ):
+        while json.loads(beat.read_text())["at"] == first["at"] or json.loads(beat.read_text())["step"] != "train":
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
@@ -144,10 +146,7 @@ metrics: {auc_threshold: 0.99}
     )
     text = done.stdout.decode()
     assert done.returncode == 0, text + done.stderr.decode()
-    assert (
-        "AUC is below metrics.auc_threshold 0.99" in text
-        and "churn_by_hand 1, READY, no alias" in text
-    )
+    assert "AUC is below metrics.auc_threshold 0.99" in text and "churn_by_hand 1, READY, no alias" in text
     [out] = (tmp_path / "var" / "training").iterdir()
     result = json.loads((out / "result.json").read_text())
     assert result["features"] == ["x", "gold"] and sum(result["rows"].values()) == 600
@@ -158,16 +157,12 @@ metrics: {auc_threshold: 0.99}
 def test_inference_passes_a_stream_through(tmp_path):
     import pyarrow as pa
 
-    schema = pa.schema(
-        [pa.field("account_id", pa.int64(), nullable=False), pa.field("churn_score", pa.float64())]
-    )
+    schema = pa.schema([pa.field("account_id", pa.int64(), nullable=False), pa.field("churn_score", pa.float64())])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         for begin in (0, 3):
             writer.write_batch(
-                pa.record_batch(
-                    [pa.array(range(begin, begin + 3)), pa.array([0.5, None, 1.0])], schema=schema
-                )
+                pa.record_batch([pa.array(range(begin, begin + 3)), pa.array([0.5, None, 1.0])], schema=schema)
             )
     done = python(
         "treeline.inference",

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import json
 import pathlib
 
 import numpy as np
@@ -70,6 +71,12 @@ BAD = {
         lambda d: with_infinity(d, "x", 5),
         "'x' is infinite, or beyond float32, in 5 of 1200 rows",
     ),
+    "later days": (
+        lambda d: replaced(
+            d, "compute_date", pa.array([datetime.date(2026, 11, 2)] * 600 + [datetime.date(2026, 11, 3)] * 600)
+        ),
+        r"rows of 1 days after 2026-11-02 \(up to 2026-11-03\)",
+    ),
     "timestamp": (
         lambda d: d.append_column("seen", pa.array([datetime.datetime(2026, 1, 1)] * d.num_rows)),
         "'seen' is timestamp.*exclude_cols",
@@ -114,6 +121,25 @@ def test_trainers_differ_in_what_they_take(make_spec, run):
     assert "plan" in run(make_spec("CatBoostTrainer", whole)).features
 
 
+def test_names_with_spaces(make_spec, run):
+    """LightGBM writes them with underscores."""
+    data = table()
+    data = data.rename_columns(["mean x" if name == "x" else name for name in data.column_names])
+    result = run(make_spec("LightGBMTrainer", data))
+    out = pathlib.Path(run.last["output_dir"])
+    assert "mean x" in result.features
+    share = json.loads((out / "importance.json").read_text())
+    assert list(share) == result.features and share["mean x"] > 0.2
+
+
+@pytest.mark.parametrize("trainer", ["LightGBMTrainer", "XGBoostTrainer"])
+def test_names_that_a_library_refuses(trainer, make_spec, run):
+    data = table(text=False)
+    data = data.rename_columns(['a["b"]' if name == "x" else name for name in data.column_names])
+    with pytest.raises(DataError, match="refuses the training"):
+        run(make_spec(trainer, data))
+
+
 def test_a_cut_file_is_seen(make_spec, run):
     spec = make_spec()
     spec["features"]["rows"] = 1300
@@ -139,6 +165,7 @@ def test_a_cut_file_is_seen(make_spec, run):
         ("DecisionTreeTrainer", {"n_estimators": 5}, "n_estimators is no parameter"),
         ("LightGBMTrainer", {"num_leavs": 5}, "Unknown parameter: num_leavs"),
         ("XGBoostTrainer", {"max_dept": 5}, "max_dept"),
+        ("XGBoostTrainer", {"n_estimators": "many"}, "n_estimators is 'many'"),
         ("XGBoostTrainer", {"objective": "multi:softmax"}, "multi:softprob"),
         ("CatBoostTrainer", {"dept": 5}, "dept is no parameter.*did you mean depth"),
         ("LightGBMTrainer", {"threads": 1, "n_jobs": 2}, "threads and n_jobs mean the same"),

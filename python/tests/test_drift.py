@@ -43,9 +43,7 @@ def test_figures_are_those_of_scipy(seed):
             want.pvalue,
         )
     for name in ("plan", "flag"):
-        side = pd.concat(
-            [reference[name].to_frame().assign(s=0), current[name].to_frame().assign(s=1)]
-        )
+        side = pd.concat([reference[name].to_frame().assign(s=0), current[name].to_frame().assign(s=1)])
         want = stats.chi2_contingency(pd.crosstab(side["s"], side[name]), correction=False)
         assert result[name].test == "chi2"
         assert result[name].statistic == pytest.approx(want.statistic, rel=1e-12)
@@ -64,11 +62,7 @@ def test_the_threshold_is_strict():
     reference, current = frames(shift=0.2)
     [p] = [f.p_value for f in DriftDetector().detect(reference, current, ["x"]).features]
     assert not DriftDetector(p_threshold=p).detect(reference, current, ["x"]).overall_drift
-    assert (
-        DriftDetector(p_threshold=np.nextafter(p, 1))
-        .detect(reference, current, ["x"])
-        .overall_drift
-    )
+    assert DriftDetector(p_threshold=np.nextafter(p, 1)).detect(reference, current, ["x"]).overall_drift
 
 
 def test_missing_values():
@@ -78,9 +72,7 @@ def test_missing_values():
     assert (x.reference_null_rate, x.current_null_rate) == (0.5, 0.0)
     assert x.statistic == 0.5
     assert c.current_null_rate == 0.75
-    assert c.statistic == pytest.approx(
-        stats.chi2_contingency([[4, 0], [1, 3]], correction=False).statistic
-    )
+    assert c.statistic == pytest.approx(stats.chi2_contingency([[4, 0], [1, 3]], correction=False).statistic)
     assert c.drift, "a text that turned missing"
 
 
@@ -99,9 +91,7 @@ def test_no_values():
     assert (none.test, none.statistic, none.p_value, none.drift) == ("none", 0.0, 1.0, False)
     untyped = pa.table({"x": pa.nulls(2)})
     assert DriftDetector().detect(untyped, untyped).features[0].test == "none"
-    assert (
-        DriftDetector().detect(full, untyped).features[0].reason == "no values in the current data"
-    )
+    assert DriftDetector().detect(full, untyped).features[0].reason == "no values in the current data"
     text = pa.table({"x": ["a", "b"]})
     assert DriftDetector().detect(text, untyped).features[0].test == "chi2"
 
@@ -127,9 +117,7 @@ def test_types():
         "ks",
         "chi2",
     ]
-    categories = pd.DataFrame(
-        {"k": pd.Categorical([3, 1, None]), "b": pd.array([True, None, False], dtype="boolean")}
-    )
+    categories = pd.DataFrame({"k": pd.Categorical([3, 1, None]), "b": pd.array([True, None, False], dtype="boolean")})
     assert [f.test for f in DriftDetector().detect(categories, categories).features] == [
         "chi2",
         "chi2",
@@ -158,8 +146,5 @@ def test_what_cannot_be_tested():
 def test_as_json_and_frame():
     reference, current = frames(shift=0.5)
     result = DriftDetector().detect(reference, current)
-    assert (
-        result.to_dict()["features"][0]["feature"] == "x"
-        and result.to_dict()["overall_drift"] is True
-    )
+    assert result.to_dict()["features"][0]["feature"] == "x" and result.to_dict()["overall_drift"] is True
     assert list(result.to_frame()["feature"]) == list(reference.columns)

@@ -35,9 +35,7 @@ def tracked(value, uri, name):
     return value
 
 
-@pytest.mark.parametrize(
-    "trainer", ["RandomForestTrainer", "LightGBMTrainer", "XGBoostTrainer", "CatBoostTrainer"]
-)
+@pytest.mark.parametrize("trainer", ["RandomForestTrainer", "LightGBMTrainer", "XGBoostTrainer", "CatBoostTrainer"])
 def test_run_and_version(trainer, make_spec, run, mlflow_uri, client, tmp_path):
     data = table(text=trainer in ("LightGBMTrainer", "XGBoostTrainer"))
     spec = tracked(make_spec(trainer, data), mlflow_uri, f"logged_{trainer}")
@@ -68,16 +66,10 @@ def test_run_and_version(trainer, make_spec, run, mlflow_uri, client, tmp_path):
         copy = mlflow.artifacts.download_artifacts(
             f"models:/{version.name}/{version.version}", dst_path=str(tmp_path / "copy")
         )
-    registered = {
-        name: digest for name, digest in manifest(copy).items() if name != "registered_model_meta"
-    }
-    assert registered == manifest(
-        out / "model"
-    ), "what is registered is not what lies in the output directory"
+    registered = {name: digest for name, digest in manifest(copy).items() if name != "registered_model_meta"}
+    assert registered == manifest(out / "model"), "what is registered is not what lies in the output directory"
     stored = json.loads((out / "result.json").read_text())
-    assert (
-        stored["run_id"] == result.run_id and stored["registry_version"] == result.registry_version
-    )
+    assert stored["run_id"] == result.run_id and stored["registry_version"] == result.registry_version
 
 
 def test_a_version_scores_by_its_registered_name(make_spec, run, mlflow_uri):
@@ -87,9 +79,7 @@ def test_a_version_scores_by_its_registered_name(make_spec, run, mlflow_uri):
     with using(mlflow_uri):
         model = mlflow.pyfunc.load_model(f"models:/by_name/{result.registry_version}")
     holdout = pq.read_table(pathlib.Path(spec["output_dir"]) / "holdout.parquet").to_pandas()
-    np.testing.assert_array_equal(
-        model.predict(holdout[result.features]), holdout["pred"].to_numpy()
-    )
+    np.testing.assert_array_equal(model.predict(holdout[result.features]), holdout["pred"].to_numpy())
 
 
 def test_a_retry_takes_up_run_and_version(make_spec, run, mlflow_uri, client):
@@ -104,9 +94,7 @@ def test_a_retry_takes_up_run_and_version(make_spec, run, mlflow_uri, client):
     assert len(client.search_model_versions("name='retried'")) == 1
 
 
-def test_a_retry_after_a_death_before_the_registration(
-    make_spec, run, mlflow_uri, client, monkeypatch
-):
+def test_a_retry_after_a_death_before_the_registration(make_spec, run, mlflow_uri, client, monkeypatch):
     spec = tracked(make_spec(), mlflow_uri, "died")
 
     def dies(*_):

@@ -21,9 +21,7 @@ def keyed(ids, days=None):
 
 def test_the_hash_is_the_documented_one():
     text = "treeline-split-1\x1f7\x1f100042\x1fberlin"
-    assert hash_key(7, (100042, "berlin")) == int.from_bytes(
-        hashlib.sha256(text.encode()).digest()[:8], "big"
-    )
+    assert hash_key(7, (100042, "berlin")) == int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     # Fixed for ever: another release must put every key on the same side.
     assert hash_key(7, (100042, "berlin")) == 0x7F2EF6B028E6D49E
 
@@ -56,9 +54,7 @@ def test_a_key_keeps_its_side_on_other_days_and_in_other_orders():
     first = holdout(keyed(ids), ("id",), "day", split)
     assert abs(first.mean() - 0.2) < 0.02
     order = np.random.default_rng(1).permutation(5000)
-    later = keyed(
-        [ids[i] for i in order] + ids, [DAY] * 5000 + [DAY + datetime.timedelta(1)] * 5000
-    )
+    later = keyed([ids[i] for i in order] + ids, [DAY] * 5000 + [DAY + datetime.timedelta(1)] * 5000)
     second = holdout(later, ("id",), "day", split)
     np.testing.assert_array_equal(second[:5000], first[order])
     np.testing.assert_array_equal(second[5000:], first)

@@ -23,11 +23,7 @@ FILES = {
 
 
 def small(trainer):
-    return (
-        {"max_depth": 4}
-        if trainer == "DecisionTreeTrainer"
-        else {"n_estimators": 8, "max_depth": 4}
-    )
+    return {"max_depth": 4} if trainer == "DecisionTreeTrainer" else {"n_estimators": 8, "max_depth": 4}
 
 
 @pytest.mark.parametrize("trainer", TREES + BOOSTERS)
@@ -50,9 +46,7 @@ def test_a_training_leaves_every_file_and_the_same_bytes_again(trainer, make_spe
     assert beat["step"] == "done" and beat["fraction"] == 1
 
     native = FILES[trainer]
-    digests = {
-        hashlib.sha256((d / "model" / native).read_bytes()).hexdigest() for d in (out, again)
-    }
+    digests = {hashlib.sha256((d / "model" / native).read_bytes()).hexdigest() for d in (out, again)}
     assert len(digests) == 1, "two trainings with one spec differ"
     for name in ("golden.parquet", "holdout.parquet"):
         assert pq.read_table(out / name).equals(pq.read_table(again / name)), name
@@ -121,11 +115,7 @@ def test_golden_rows_are_awkward(trainer, make_spec, run):
     if trainer != "RandomForestTrainer":
         unseen = golden[golden["plan"] == "never seen in training"]
         assert len(unseen) > 0
-        assert (
-            unseen["raw"].isna().all()
-            if trainer == "XGBoostTrainer"
-            else unseen["raw"].notna().all()
-        )
+        assert unseen["raw"].isna().all() if trainer == "XGBoostTrainer" else unseen["raw"].notna().all()
 
 
 def test_the_model_directory_has_signature_and_example(make_spec, run):

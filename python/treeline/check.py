@@ -37,7 +37,7 @@ def check(path: str) -> dict[str, Any]:
             continue
         entry = {"key": key, "name": str(name), "resolved": "", "ok": True, "error": ""}
         try:
-            found = resolve(name, base, [str(config.path.resolve().parent)], key)
+            found: type = resolve(name, base, [str(config.path.resolve().parent)], key)
             entry["resolved"] = f"{found.__module__}.{found.__qualname__}"
         except TreelineError as error:
             entry |= {"ok": False, "error": one_line(error)}

@@ -26,9 +26,7 @@ T = TypeVar("T")
 READY = "treeline.training"
 
 
-def resolve(
-    name: str, base: type[T], module_path: Iterable[str] = (), key: str = "class"
-) -> type[T]:
+def resolve(name: str, base: type[T], module_path: Iterable[str] = (), key: str = "class") -> type[T]:
     """The class of that name, a subclass of base.
 
     module_path: folders whose modules are found first. key: what the name is called in messages ("trainer_class").
@@ -59,23 +57,21 @@ def resolve(
             f" write `class {class_name}({base.__name__})`"
         )
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ConfigError(
-            f"{key} {name!r} lacks {', '.join(missing)}, which {base.__name__} requires"
-        )
+        raise ConfigError(f"{key} {name!r} lacks {', '.join(missing)}, which {base.__name__} requires")
     return found
 
 
 def available(module: ModuleType, base: type) -> list[str]:
-    """Names of the usable subclasses of base in a module, sorted. Ready classes whose library is missing are left out."""
+    """Names of the usable subclasses of base in a module, sorted; those whose library is missing are left out."""
     names = []
     for name in sorted(set(getattr(module, "__all__", ())) | set(vars(module))):
         try:
             value = getattr(module, name)
         except (AttributeError, ImportError):
             continue
-        if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value):
-            if value is not base:
-                names.append(name)
+        usable = inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        if usable and value is not base:
+            names.append(name)
     return names
 
 
@@ -94,9 +90,7 @@ def _module(module_name: str, folders: list[str], key: str, name: str) -> Module
             f"{key} {name!r}: there is no module {module_name!r}, neither installed nor in {where} ({listed});"
             f" ready classes are in {READY}"
         ) from error
-    except (
-        Exception
-    ) as error:  # the user's module runs on import: whatever it raises is a fault of that module
+    except Exception as error:  # the user's module runs on import: whatever it raises is a fault of that module
         raise ConfigError(
             f"{key} {name!r}: importing {module_name} fails: {type(error).__name__}: {one_line(error)}"
         ) from error
@@ -106,6 +100,4 @@ def _attribute(module: ModuleType, class_name: str, key: str, name: str) -> obje
     try:
         return getattr(module, class_name, None)
     except ImportError as error:
-        raise ConfigError(
-            f"{key} {name!r} needs a package that is not installed: {one_line(error)}"
-        ) from error
+        raise ConfigError(f"{key} {name!r} needs a package that is not installed: {one_line(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from treeline.errors import EXIT_FAILED, EXIT_OK, EXIT_TERMINATED, TreelineError, one_line
+from treeline.errors import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, EXIT_TERMINATED, TreelineError, one_line
 
 
 def run(action: Callable[[], None]) -> int:
@@ -22,14 +23,23 @@ def run(action: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _fault(error)
+        _say(f"the disk is full: {one_line(error)}")
+        return EXIT_REFUSED
     except MemoryError:
         _say("out of memory: train on fewer rows, or give the trainer more memory")
         return EXIT_FAILED
     except Exception as error:
-        traceback.print_exc()
-        _say(f"{type(error).__name__}: {one_line(error)}")
-        return EXIT_FAILED
+        return _fault(error)
     return EXIT_OK
+
+
+def _fault(error: Exception) -> int:
+    traceback.print_exception(error)
+    _say(f"{type(error).__name__}: {one_line(error)}")
+    return EXIT_FAILED
 
 
 def _say(message: str) -> None:
@@ -40,8 +50,8 @@ def _say(message: str) -> None:
 def on_sigterm(end: Callable[[], None]) -> None:
     """From now on SIGTERM runs end in a thread of its own and exits 143, whatever the main thread is busy with.
 
-    The main thread may be in a library's C code for minutes, where Python's own handlers do not run; the C handler, which
-    writes the signal's number to a pipe, always does. Call it in the main thread, once.
+    The main thread may be in a library's C code for minutes, where Python's own handlers do not run; the C handler,
+    which writes the signal's number to a pipe, always does. Call it in the main thread, once.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

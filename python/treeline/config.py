@@ -1,4 +1,4 @@
-"""The part of a model's config.yml that Python needs. `ctl config check` checks the whole file; this reads what it uses."""
+"""The part of a model's config.yml that Python needs; `ctl config check` checks the whole file."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def find(model_key: str, root: pathlib.Path) -> ModelConfig:
         return trained[0]
     if trained:
         files = ", ".join(str(c.path.relative_to(root)) for c in trained)
-        raise ConfigError(
-            f"{len(trained)} files describe {model_key}: {files}; choose one with --config"
-        )
+        raise ConfigError(f"{len(trained)} files describe {model_key}: {files}; choose one with --config")
     if named:
         files = ", ".join(str(c.path.relative_to(root)) for c in named)
         raise ConfigError(f"{files} has no trainer_class; add one, such as RandomForestTrainer")

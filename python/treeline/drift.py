@@ -90,9 +90,7 @@ class DriftDetector:
             if table.num_rows == 0:
                 raise ValueError(f"the {side} data has no rows")
             if absent := [name for name in names if name not in table.column_names]:
-                raise ValueError(
-                    f"the {side} data lacks the columns {', '.join(map(repr, absent))}"
-                )
+                raise ValueError(f"the {side} data lacks the columns {', '.join(map(repr, absent))}")
         tests, problems = {}, []
         for name in names:
             try:
@@ -102,25 +100,17 @@ class DriftDetector:
         if problems:
             raise ValueError("; ".join(problems))
         features = tuple(self._feature(name, tests[name], ref[name], cur[name]) for name in names)
-        return DriftResult(
-            any(f.drift for f in features), self.p_threshold, ref.num_rows, cur.num_rows, features
-        )
+        return DriftResult(any(f.drift for f in features), self.p_threshold, ref.num_rows, cur.num_rows, features)
 
-    def _feature(
-        self, name: str, test: str, ref: pa.ChunkedArray, cur: pa.ChunkedArray
-    ) -> FeatureDrift:
-        sides = (_numbers(ref), _numbers(cur)) if test == KS else (_words(ref), _words(cur))
+    def _feature(self, name: str, test: str, ref: pa.ChunkedArray, cur: pa.ChunkedArray) -> FeatureDrift:
+        sides: tuple[Any, Any] = (_numbers(ref), _numbers(cur)) if test == KS else (_words(ref), _words(cur))
         present = [_present(side, test) for side in sides]
         rates = [1 - len(kept) / len(side) for kept, side in zip(present, sides)]
         if test == NONE or (test == KS and not len(present[0]) and not len(present[1])):
-            return FeatureDrift(
-                name, NONE, 0.0, 1.0, False, rates[0], rates[1], "no values on either side"
-            )
+            return FeatureDrift(name, NONE, 0.0, 1.0, False, rates[0], rates[1], "no values on either side")
         if test == KS and not (len(present[0]) and len(present[1])):
             side = "reference" if not len(present[0]) else "current"
-            return FeatureDrift(
-                name, KS, 1.0, 0.0, True, rates[0], rates[1], f"no values in the {side} data"
-            )
+            return FeatureDrift(name, KS, 1.0, 0.0, True, rates[0], rates[1], f"no values in the {side} data")
         statistic, p_value = kolmogorov_smirnov(*present) if test == KS else chi_square(*sides)
         drift = p_value < self.p_threshold
         figure = "KS D" if test == KS else "chi-square"
@@ -137,13 +127,11 @@ def kolmogorov_smirnov(reference: np.ndarray, current: np.ndarray) -> tuple[floa
     return float(result.statistic), float(result.pvalue)
 
 
-def chi_square(
-    reference: Sequence[str | None], current: Sequence[str | None]
-) -> tuple[float, float]:
+def chi_square(reference: Sequence[str | None], current: Sequence[str | None]) -> tuple[float, float]:
     """The statistic and its p-value of two lists of categories, None for missing (rules 11 and 12)."""
     counts = [_count(reference), _count(current)]
     known = {word for count in counts for word in count}
-    order: list[str | None] = sorted((w for w in known if w is not None), key=str.encode)
+    order: list[str | None] = [*sorted(w for w in known if w is not None)]
     order += [None] if None in known else []
     table = np.array([[count.get(word, 0) for word in order] for count in counts], dtype=np.int64)
     result = stats.chi2_contingency(table, correction=False)
@@ -166,18 +154,14 @@ def _table(data: pd.DataFrame | pa.Table) -> pa.Table:
 def _arrow(column: pd.Series) -> pa.Array | pa.ChunkedArray:
     """A pandas column by its declared type; a category of numbers becomes text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return pa.array(
-            [None if pd.isna(v) else str(v) for v in column.astype(object)], pa.string()
-        )
+        return pa.array([None if pd.isna(v) else str(v) for v in column.astype(object)], pa.string())
     return pa.array(column, from_pandas=True)
 
 
 def _test_of(name: str, ref: pa.DataType, cur: pa.DataType) -> str:
     tests = {_kind(name, ref), _kind(name, cur)} - {NONE}
     if len(tests) > 1:
-        raise ValueError(
-            f"column {name!r} is {ref} in the reference data and {cur} in the current data"
-        )
+        raise ValueError(f"column {name!r} is {ref} in the reference data and {cur} in the current data")
     return tests.pop() if tests else NONE
 
 
@@ -186,12 +170,7 @@ def _kind(name: str, kind: pa.DataType) -> str:
         kind = kind.value_type
     if pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind):
         return KS
-    if (
-        pat.is_boolean(kind)
-        or pat.is_string(kind)
-        or pat.is_large_string(kind)
-        or str(kind) == "string_view"
-    ):
+    if pat.is_boolean(kind) or pat.is_string(kind) or pat.is_large_string(kind) or str(kind) == "string_view":
         return CHI2
     if pat.is_null(kind):
         return NONE
@@ -214,7 +193,7 @@ def _words(column: pa.ChunkedArray) -> list[str | None]:
     return column.to_pylist()
 
 
-def _present(side: np.ndarray | list[str | None], test: str) -> np.ndarray | list[str | None]:
+def _present(side: Any, test: str) -> Any:
     if test == KS:
         return side[~np.isnan(side)]
     return [word for word in side if word is not None]

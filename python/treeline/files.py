@@ -42,8 +42,4 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def manifest(directory: str | os.PathLike[str]) -> dict[str, str]:
     """SHA-256 of every file below a directory, by its slash-separated relative name, in order of the names."""
     root = pathlib.Path(directory)
-    return {
-        path.relative_to(root).as_posix(): sha256(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*")) if path.is_file()}

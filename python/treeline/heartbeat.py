@@ -75,9 +75,7 @@ class Heartbeat:
     because nobody could be told.
     """
 
-    def __init__(
-        self, directory: str | os.PathLike[str], progress: Progress, seconds: float
-    ) -> None:
+    def __init__(self, directory: str | os.PathLike[str], progress: Progress, seconds: float) -> None:
         self._path = pathlib.Path(directory) / "heartbeat.json"
         self._progress = progress
         self._seconds = seconds

@@ -1,7 +1,7 @@
 """python -m treeline.inference --class C --path DIR: post-processes the scores of a batch.
 
-Reads an Arrow IPC stream (keys and scores) on stdin and writes one with the same rows and columns on stdout. What the class
-prints goes to stderr.
+Reads an Arrow IPC stream (keys and scores) on stdin and writes one with the same rows and columns on stdout. What the
+class prints goes to stderr.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the rows of a training by hand come from: a file, a DuckDB table, or the seed files of the daemon's scorer.yml."""
+"""Where the rows of a training by hand come from: a file, a DuckDB table, or the seed files of scorer.yml."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from treeline.training.columns import read_table
 
 #: The day in data.features_sql, and what it may not be looked for in: texts, quoted names, comments, and casts.
 COMPUTE_DATE = ":compute_date"
-TOKENS = re.compile(
-    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | :: | :compute_date\b""", re.S | re.X
-)
+TOKENS = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | :: | :compute_date\b""", re.S | re.X)
 PARAMETER = "treeline_compute_date"
 
 
 def load(config: ModelConfig, features: str | None, through: str, root: pathlib.Path) -> pa.Table:
     """The feature rows up to and including the day `through` (YYYY-MM-DD; "" means all).
 
-    features: FILE.parquet, FILE.csv, FILE.arrow or FILE.duckdb:schema.table; None takes the seed files of the scorer.yml
-    beside the config or in a folder above it, up to root, and runs data.features_sql on them. Raises ConfigError or
-    DataError that says what was looked for.
+    features: FILE.parquet, FILE.csv, FILE.arrow or FILE.duckdb:schema.table; None takes the seed files of the
+    scorer.yml beside the config or in a folder above it, up to root, and runs data.features_sql on them. Raises
+    ConfigError or DataError that says what was looked for.
     """
     date_col = config.text("data", "date_col", "")
     if features is None:
@@ -40,9 +38,7 @@ def load(config: ModelConfig, features: str | None, through: str, root: pathlib.
     if not through:
         return table
     if date_col not in table.column_names:
-        raise DataError(
-            f"data.date_col {date_col!r} is no column of the rows, so they cannot end at {through}"
-        )
+        raise DataError(f"data.date_col {date_col!r} is no column of the rows, so they cannot end at {through}")
     days = pc.cast(table[date_col], pa.string())
     table = table.filter(pc.less_equal(pc.utf8_slice_codeunits(days, 0, 10), through))
     if table.num_rows == 0:
@@ -72,9 +68,7 @@ def from_seeds(config: ModelConfig, through: str, root: pathlib.Path) -> pa.Tabl
         return compute(config, str(sql), seeds, through)
     if table not in seeds:
         known = ", ".join(sorted(seeds)) or "no table"
-        raise ConfigError(
-            f"scorer.yml seeds {known}, but not {table}; name the rows with --features"
-        )
+        raise ConfigError(f"scorer.yml seeds {known}, but not {table}; name the rows with --features")
     return read_table(str(seeds[table]))
 
 
@@ -87,15 +81,11 @@ def find_seeds(config: pathlib.Path, root: pathlib.Path) -> dict[str, pathlib.Pa
             entries = (read_yaml(scorer).get("warehouse") or {}).get("seed") or []
             return {str(e["table"]): folder / str(e["file"]) for e in entries}
         if folder == root.resolve() or folder == folder.parent:
-            raise ConfigError(
-                f"there is no scorer.yml beside {config} or above it; name the rows with --features"
-            )
+            raise ConfigError(f"there is no scorer.yml beside {config} or above it; name the rows with --features")
         folder = folder.parent
 
 
-def compute(
-    config: ModelConfig, sql: str, seeds: dict[str, pathlib.Path], through: str
-) -> pa.Table:
+def compute(config: ModelConfig, sql: str, seeds: dict[str, pathlib.Path], through: str) -> pa.Table:
     """Runs features_sql once a day on the seeded tables, for all days that they have up to `through`."""
     duckdb = _duckdb()
     date_col = config.text("data", "date_col")
@@ -116,9 +106,7 @@ def compute(
     except duckdb.Error as error:
         raise ConfigError(f"data.features_sql: {one_line(error)}") from error
     if not parts:
-        raise DataError(
-            "data.features_sql selects no rows" + (f" up to {through}" if through else "")
-        )
+        raise DataError("data.features_sql selects no rows" + (f" up to {through}" if through else ""))
     return pa.concat_tables(parts)
 
 
@@ -134,10 +122,7 @@ def bindable(sql: str) -> str:
 def _attach(connection: Any, name: str, path: pathlib.Path, date_col: str) -> set[str]:
     """Makes a seed file a view under its three-level name; returns the days that it has."""
     catalog, schema, table = name.split(".")
-    attached = {
-        row[0]
-        for row in connection.execute("SELECT database_name FROM duckdb_databases()").fetchall()
-    }
+    attached = {row[0] for row in connection.execute("SELECT database_name FROM duckdb_databases()").fetchall()}
     if catalog not in attached:
         connection.execute(f"ATTACH ':memory:' AS {catalog}")
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}")

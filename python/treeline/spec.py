@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from treeline.errors import ConfigError
@@ -45,7 +46,7 @@ class Mlflow:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSpec:
-    """One training. Field names are those of spec.json; unknown keys are ignored, so that newer daemons can add some."""
+    """One training. Field names are those of spec.json; unknown keys are ignored: newer daemons may add some."""
 
     training_id: str
     model_key: str
@@ -91,33 +92,23 @@ class TrainingSpec:
 
     @staticmethod
     def parse(value: Any) -> TrainingSpec:
-        """Makes a spec from decoded JSON. Raises ConfigError for a missing key, a wrong type or a value out of range."""
+        """Makes a spec from decoded JSON. Raises ConfigError for a missing key, a wrong type, a value out of range."""
         if not isinstance(value, dict):
             raise ConfigError(f"a spec is an object, not {type(value).__name__}")
         if value.get("format") != FORMAT:
-            raise ConfigError(
-                f"format is {value.get('format')!r}, this trainer reads format {FORMAT}"
-            )
+            raise ConfigError(f"format is {value.get('format')!r}, this trainer reads format {FORMAT}")
         spec = _record(TrainingSpec, value, "")
         for key in ("model_key", "trainer_class", "label_col", "output_dir"):
             if not getattr(spec, key):
                 raise ConfigError(f"{key} is empty")
         if spec.split.method not in SPLITS:
-            raise ConfigError(
-                f"split.method is {spec.split.method!r}, want one of {', '.join(SPLITS)}"
-            )
+            raise ConfigError(f"split.method is {spec.split.method!r}, want one of {', '.join(SPLITS)}")
         if not 0 < spec.split.holdout_fraction < 1:
-            raise ConfigError(
-                f"split.holdout_fraction is {spec.split.holdout_fraction}, want a number between 0 and 1"
-            )
+            raise ConfigError(f"split.holdout_fraction is {spec.split.holdout_fraction}, want a number between 0 and 1")
         if spec.split.method == "key_hash" and not spec.key_cols:
-            raise ConfigError(
-                "split.method key_hash needs key_cols; name the columns that identify a row"
-            )
+            raise ConfigError("split.method key_hash needs key_cols; name the columns that identify a row")
         if spec.split.method == "time" and not spec.date_col:
-            raise ConfigError(
-                "split.method time needs date_col; name the column with the day of a row"
-            )
+            raise ConfigError("split.method time needs date_col; name the column with the day of a row")
         if not 0 < spec.heartbeat_seconds <= 3600:
             raise ConfigError(f"heartbeat_seconds is {spec.heartbeat_seconds}, want 0 to 3600")
         if not 1000 <= spec.parity_rows <= 1_000_000:
@@ -133,6 +124,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "dict[str, Any]": (dict, type(None)),
     "tuple[str, ...]": (list, type(None)),
 }
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "dict[str, Any]": lambda given: dict(given or {}),
+    "tuple[str, ...]": lambda given: tuple(given or ()),
+}
 _NESTED = {"Features": Features, "Split": Split, "Mlflow | None": Mlflow}
 
 
@@ -142,13 +138,10 @@ def _record(record: type, value: dict[str, Any], where: str) -> Any:
     for field in dataclasses.fields(record):
         name, kind = where + field.name, str(field.type)
         if field.name not in value:
-            if (
-                field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            ):
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise ConfigError(f"{name} is missing")
             continue
-        got = value[field.name]
+        got: Any = value[field.name]
         if kind in _NESTED:
             if got is None and kind.endswith("None"):
                 out[field.name] = None
@@ -159,13 +152,7 @@ def _record(record: type, value: dict[str, Any], where: str) -> Any:
             continue
         if not isinstance(got, _TYPES[kind]) or isinstance(got, bool):
             raise ConfigError(f"{name} is {got!r}, want {kind}")
-        if kind == "tuple[str, ...]":
-            if not all(isinstance(item, str) for item in got or ()):
-                raise ConfigError(f"{name} has an element that is not text")
-            got = tuple(got or ())
-        elif kind == "dict[str, Any]":
-            got = dict(got or {})
-        elif kind == "float":
-            got = float(got)
-        out[field.name] = got
+        if kind == "tuple[str, ...]" and not all(isinstance(item, str) for item in value[field.name] or ()):
+            raise ConfigError(f"{name} has an element that is not text")
+        out[field.name] = _CONVERT.get(kind, lambda plain: plain)(value[field.name])
     return record(**out)

@@ -3,10 +3,11 @@
     python -m treeline.train churn --git_sha $(git rev-parse HEAD)
     python -m treeline.train churn --git_sha HEAD --features features.parquet --compute_date 2026-11-02
     python -m treeline.train churn --git_sha HEAD --features data.duckdb:main.churn_features
-    python -m treeline.train fraud --git_sha HEAD --config examples/fraud/config.yml --tracking_uri http://127.0.0.1:5000
+    python -m treeline.train fraud --git_sha HEAD --features f.parquet --tracking_uri http://127.0.0.1:5000
 
 The config.yml of the model is looked for below the working directory. Without --features the rows are those that the
-daemon's scorer.yml seeds. Without a tracking URI (--tracking_uri or MLFLOW_TRACKING_URI) only the output folder is written.
+daemon's scorer.yml seeds. Without a tracking URI (--tracking_uri or MLFLOW_TRACKING_URI) only the output folder is
+written.
 """
 
 from __future__ import annotations
@@ -44,9 +45,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHA",
         help="commit of the training code, recorded with the run",
     )
-    made.add_argument(
-        "--config", metavar="PATH", help="config.yml (default: the one with this model_key)"
-    )
+    made.add_argument("--config", metavar="PATH", help="config.yml (default: the one with this model_key)")
     made.add_argument(
         "--features",
         metavar="FILE",
@@ -66,9 +65,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="U",
         help="MLflow server",
     )
-    made.add_argument(
-        "--output", metavar="DIR", help="folder for the results (default var/training/<run name>)"
-    )
+    made.add_argument("--output", metavar="DIR", help="folder for the results (default var/training/<run name>)")
     made.add_argument(
         "--environment",
         default="",
@@ -77,18 +74,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def make_spec(
-    model: config.ModelConfig, options: argparse.Namespace, now: datetime.datetime
-) -> dict[str, Any]:
+def make_spec(model: config.ModelConfig, options: argparse.Namespace, now: datetime.datetime) -> dict[str, Any]:
     """spec.json of this training; features.path is where the rows will be written. Raises ConfigError."""
     run_name = f"{model.model_key}-{now:%Y%m%d-%H%M%S}"
     output = pathlib.Path(options.output or pathlib.Path("var") / "training" / run_name).resolve()
     training = model.section("training")
     trainer_class = model.raw.get("trainer_class")
     if not isinstance(trainer_class, str):
-        raise ConfigError(
-            f"{model.path}: trainer_class is {trainer_class!r}; name one, such as RandomForestTrainer"
-        )
+        raise ConfigError(f"{model.path}: trainer_class is {trainer_class!r}; name one, such as RandomForestTrainer")
     mlflow = None
     if options.tracking_uri:
         experiment = training.get("experiment") or model.registered_model_name
@@ -141,9 +134,7 @@ def train(options: argparse.Namespace) -> None:
         try:
             datetime.date.fromisoformat(options.compute_date)
         except ValueError as error:
-            raise ConfigError(
-                f"--compute_date {options.compute_date!r} is no day such as 2026-11-02"
-            ) from error
+            raise ConfigError(f"--compute_date {options.compute_date!r} is no day such as 2026-11-02") from error
     model = config.read(options.config) if options.config else config.find(options.model_key, root)
     if model.model_key != options.model_key:
         raise ConfigError(f"{model.path} describes {model.model_key}, not {options.model_key}")
@@ -175,12 +166,8 @@ def summary(spec: TrainingSpec, result: Any) -> list[tuple[str, str]]:
         rows.append(("threshold", f"AUC {meets} metrics.auc_threshold {floor}"))
     if result.run_id:
         rows.append(("run", f"{result.run_name} ({result.run_id})"))
-        rows.append(
-            ("version", f"{spec.registered_model_name} {result.registry_version}, READY, no alias")
-        )
-    rows.append(
-        ("seconds", "  ".join(f"{name} {value:.1f}" for name, value in result.seconds.items()))
-    )
+        rows.append(("version", f"{spec.registered_model_name} {result.registry_version}, READY, no alias"))
+    rows.append(("seconds", "  ".join(f"{name} {value:.1f}" for name, value in result.seconds.items())))
     rows.append(("files", str(spec.output)))
     return rows
 

@@ -1,7 +1,7 @@
 """python -m treeline.trainer SPEC: runs one training as spec.json says; the daemon starts it.
 
-Exit codes: 0 result.json is complete; 10 the data or the configuration cannot work; 75 something outside is not available,
-try again; 143 after SIGTERM; anything else is a fault of the trainer.
+Exit codes: 0 result.json is complete; 10 the data or the configuration cannot work; 75 something outside is not
+available, try again; 143 after SIGTERM; anything else is a fault of the trainer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from treeline import command
 from treeline.classes import resolve
-from treeline.errors import DataError, one_line
+from treeline.errors import one_line
 from treeline.heartbeat import Heartbeat, Progress
 from treeline.spec import TrainingSpec
 from treeline.training import outputs
@@ -33,8 +33,6 @@ def execute(spec: TrainingSpec, progress: Progress, tracker: Tracker) -> outputs
             tracker.finish()
         except Exception as error:
             tracker.fail(one_line(error))
-            if isinstance(error, OSError) and error.errno == 28:
-                raise DataError(f"the disk is full: {one_line(error)}") from error
             raise
         result.write(spec.output)
     return result

@@ -1,8 +1,8 @@
 """python -m treeline.validator SPEC: runs the validator_class of a model on the holdout of one version.
 
 SPEC is JSON: {"format": 1, "validator_class", "module_path": [], "model_dir", "holdout", "label_col", "metrics": {},
-"hyperparameters": {}, "output"}. The answer is written to output: {"passed": bool, "summary", "figures": {}}. Exit code 0
-whether it passed or not; 10 when it cannot be said.
+"hyperparameters": {}, "output"}. The answer is written to output: {"passed": bool, "summary", "figures": {}}. Exit
+code 0 whether it passed or not; 10 when it cannot be said.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ REQUIRED = ("validator_class", "model_dir", "holdout", "label_col", "output")
 
 def validate(value: dict[str, Any]) -> Verdict:
     """Judges what a validator's spec names. Raises ConfigError or DataError when there is no verdict."""
-    kind = resolve(
-        value["validator_class"], Validator, value.get("module_path") or (), "validator_class"
-    )
+    kind = resolve(value["validator_class"], Validator, value.get("module_path") or (), "validator_class")
     holdout = Holdout(
         rows=read_holdout(value["holdout"], value["label_col"]),
         label_col=value["label_col"],
@@ -38,7 +36,8 @@ def validate(value: dict[str, Any]) -> Verdict:
     verdict = kind().validate(holdout)
     if not isinstance(verdict, Verdict) or not isinstance(verdict.passed, bool):
         raise ConfigError(
-            f"{value['validator_class']}.validate returned {type(verdict).__name__}, want a Verdict with passed True or False"
+            f"{value['validator_class']}.validate returned {type(verdict).__name__},"
+            " want a Verdict with passed True or False"
         )
     return verdict
 

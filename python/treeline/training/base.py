@@ -20,7 +20,7 @@ from treeline.spec import TrainingSpec
 from treeline.training import dataset, outputs, parity
 from treeline.training.dataset import Accepts, Dataset
 from treeline.training.evaluate import evaluate
-from treeline.training.labels import MULTICLASS, REGRESSION, BINARY
+from treeline.training.labels import BINARY, MULTICLASS, REGRESSION
 from treeline.training.split import holdout
 from treeline.training.tracking import Tracker
 
@@ -58,14 +58,8 @@ class Trainer(abc.ABC):
         for name in threads:
             del given[name]
         self.threads = next(iter(threads.values()), DEFAULT_THREADS)
-        if (
-            not isinstance(self.threads, int)
-            or isinstance(self.threads, bool)
-            or not 1 <= self.threads <= 1024
-        ):
-            raise ConfigError(
-                f"hyperparameters.{next(iter(threads))} is {self.threads!r}, want 1 to 1024"
-            )
+        if not isinstance(self.threads, int) or isinstance(self.threads, bool) or not 1 <= self.threads <= 1024:
+            raise ConfigError(f"hyperparameters.{next(iter(threads))} is {self.threads!r}, want 1 to 1024")
         self.positive_class = given.pop("positive_class", None)
         self.objective: str | None = given.pop("objective", None)
         if self.objective is not None and not isinstance(self.objective, str):
@@ -73,6 +67,8 @@ class Trainer(abc.ABC):
         self.hyperparameters: dict[str, Any] = {**self.default_hyperparameters, **given}
         self.task = BINARY
         self.classes: tuple[object, ...] = ()
+        #: Names of the features, in the order of the matrix; there after prepare.
+        self.features: list[str] = []
 
     # The steps, in order.
 
@@ -85,23 +81,20 @@ class Trainer(abc.ABC):
         tracker.start(spec)
         progress.step("load")
         data = self.load_features()
-        progress.say(
-            f"{data.rows} rows, {data.frame.shape[1]} features, label {spec.label_col} ({data.label.task})"
-        )
+        progress.say(f"{data.rows} rows, {data.frame.shape[1]} features, label {spec.label_col} ({data.label.task})")
         self.task, self.classes = data.label.task, data.label.classes
         progress.step("split")
         learn, held = self.split(data)
         progress.say(f"{learn.rows} rows to train on, {held.rows} held out by {spec.split.method}")
         progress.step("prepare")
         learn, held = self.prepare(learn), self.prepare(held)
+        self.features = list(held.frame.columns)
         progress.step("train")
         model = self.train(learn.frame, learn.label.values)
         progress.step("evaluate")
         native = self.save(model, held, tracker)
         metrics = self.evaluate(model, native, held)
-        progress.say(
-            "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "rows")
-        )
+        progress.say("  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "rows"))
         result = self.describe(tracker, metrics, learn, held)
         outputs.write_importance(spec.output, self.importance(model))
         progress.step("log")
@@ -114,9 +107,7 @@ class Trainer(abc.ABC):
 
     def load_features(self) -> Dataset:
         """Reads and checks the feature table (n rows). Raises DataError or ConfigError naming column and count."""
-        return dataset.load(
-            self.spec, self.accepts, self.task_of(self.objective), self.positive_class
-        )
+        return dataset.load(self.spec, self.accepts, self.task_of(self.objective), self.positive_class)
 
     def split(self, data: Dataset) -> tuple[Dataset, Dataset]:
         """Training rows and holdout."""
@@ -141,13 +132,9 @@ class Trainer(abc.ABC):
         stored = self.load(spec.output / outputs.MODEL / native)
         raw, pred = self.raw(stored, held.frame), self.predict(stored, held.frame)
         if raw.tobytes() != self.raw(model, held.frame).tobytes():
-            raise RuntimeError(
-                f"{self.library} scores the holdout differently after saving and loading the model"
-            )
+            raise RuntimeError(f"{self.library} scores the holdout differently after saving and loading the model")
         outputs.write_holdout(spec, held, raw, pred)
-        rows = parity.edge_rows(
-            held.frame, self.thresholds(stored), spec.parity_rows, spec.seed, self.accepts
-        )
+        rows = parity.edge_rows(held.frame, self.thresholds(stored), spec.parity_rows, spec.seed, self.accepts)
         seen = parity.as_library_gets(rows, held.frame, self.accepts)
         refused = self.refused(stored, parity.refused_rows(held.frame, self.accepts), held.frame)
         with np.errstate(all="ignore"):  # the largest floats overflow in the libraries' checks
@@ -155,9 +142,7 @@ class Trainer(abc.ABC):
         parity.write_golden(spec.output / outputs.GOLDEN, rows, refused, *golden)
         return evaluate(held.label, pred, spec.decision_threshold)
 
-    def describe(
-        self, tracker: Tracker, metrics: dict[str, float], learn: Dataset, held: Dataset
-    ) -> outputs.Result:
+    def describe(self, tracker: Tracker, metrics: dict[str, float], learn: Dataset, held: Dataset) -> outputs.Result:
         """What result.json says."""
         params: dict[str, Any] = {
             **self.hyperparameters,
@@ -186,7 +171,7 @@ class Trainer(abc.ABC):
             library=f"{self.library} {version(self.library)}",
             python=platform.python_version(),
             rows={"train": learn.rows, "holdout": held.rows},
-            features=list(held.frame.columns),
+            features=self.features,
         )
 
     # What a library has to offer.
@@ -195,9 +180,7 @@ class Trainer(abc.ABC):
         """The task that an objective asks for; None leaves it to the label."""
         if objective in (None, BINARY, MULTICLASS, REGRESSION):
             return objective
-        raise ConfigError(
-            f"hyperparameters.objective is {objective!r}, want {BINARY}, {MULTICLASS} or {REGRESSION}"
-        )
+        raise ConfigError(f"hyperparameters.objective is {objective!r}, want {BINARY}, {MULTICLASS} or {REGRESSION}")
 
     @abc.abstractmethod
     def raw(self, model: Any, x: pd.DataFrame) -> np.ndarray:
@@ -237,9 +220,7 @@ class Trainer(abc.ABC):
             row = rows.iloc[[i]].copy()
             for name in frame.columns:
                 if frame[name].dtype != np.float64:
-                    row[name] = pd.Categorical(
-                        row[name], categories=sorted({*frame[name].cat.categories, *row[name]})
-                    )
+                    row[name] = pd.Categorical(row[name], categories=sorted({*frame[name].cat.categories, *row[name]}))
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -50,9 +50,7 @@ class CatBoostTrainer(Trainer):
             "allow_writing_files": False,
             "verbose": False,
         }
-        kind = (
-            catboost.CatBoostRegressor if self.task == REGRESSION else catboost.CatBoostClassifier
-        )
+        kind = catboost.CatBoostRegressor if self.task == REGRESSION else catboost.CatBoostClassifier
         known = list(inspect.signature(kind.__init__).parameters)[1:]
         for key in self.hyperparameters:
             if key not in known:
@@ -61,22 +59,18 @@ class CatBoostTrainer(Trainer):
                 raise ConfigError(f"hyperparameters.{key} is no parameter of {kind.__name__}{hint}")
         model = kind(**params)
         try:
-            model.fit(
-                _texts(x), y, cat_features=[i for i, t in enumerate(x.dtypes) if t != np.float64]
-            )
+            model.fit(_texts(x), y, cat_features=[i for i, t in enumerate(x.dtypes) if t != np.float64])
         except catboost.CatBoostError as error:
             raise DataError(f"CatBoost refuses the training: {one_line(error)}") from error
         meta = model.get_metadata()
         for key in ("model_guid", "train_finish_time"):
-            if key in meta.keys():
+            if key in list(meta.keys()):  # the proxy has no __contains__
                 meta[key] = ""
         return model
 
     def raw(self, model: Any, x: pd.DataFrame) -> np.ndarray:
         """prediction_type RawFormulaVal."""
-        return np.asarray(
-            model.predict(_texts(x), prediction_type="RawFormulaVal", thread_count=self.threads)
-        )
+        return np.asarray(model.predict(_texts(x), prediction_type="RawFormulaVal", thread_count=self.threads))
 
     def predict(self, model: Any, x: pd.DataFrame) -> np.ndarray:
         """prediction_type Probability, the positive class's column; for numbers the raw value."""
@@ -93,9 +87,7 @@ class CatBoostTrainer(Trainer):
         """The borders of the numeric features."""
         names = model.feature_names_
         return [
-            (names[feature], float(border))
-            for feature, borders in model.get_borders().items()
-            for border in borders
+            (names[feature], float(border)) for feature, borders in model.get_borders().items() for border in borders
         ]
 
     def save_flavor(self, model: Any, path: pathlib.Path, **common: Any) -> str:
@@ -109,9 +101,7 @@ class CatBoostTrainer(Trainer):
         """Reads the binary file."""
         import catboost
 
-        kind = (
-            catboost.CatBoostRegressor if self.task == REGRESSION else catboost.CatBoostClassifier
-        )
+        kind = catboost.CatBoostRegressor if self.task == REGRESSION else catboost.CatBoostClassifier
         return kind().load_model(str(path))
 
 

@@ -1,7 +1,7 @@
 """Columns of a feature table: which types are accepted, and what a library gets of them.
 
-Numbers, decimals and booleans become float64 (null becomes NaN); text becomes a pandas category whose categories are the
-sorted texts of the whole table. Everything else is refused with the way out.
+Numbers, decimals and booleans become float64 (null becomes NaN); text becomes a pandas category whose categories are
+the sorted texts of the whole table. Everything else is refused with the way out.
 """
 
 from __future__ import annotations
@@ -47,29 +47,18 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether a column of this type holds text, plain or dictionary-encoded."""
     if pat.is_dictionary(kind):
         return is_text(kind.value_type)
-    return (
-        pat.is_string(kind)
-        or pat.is_large_string(kind)
-        or kind == getattr(pa, "string_view", pa.string)()
-    )
+    return pat.is_string(kind) or pat.is_large_string(kind) or kind == getattr(pa, "string_view", pa.string)()
 
 
 def is_number(kind: pa.DataType) -> bool:
     """Whether a column of this type is a number, a decimal or a boolean."""
-    return (
-        pat.is_integer(kind)
-        or pat.is_floating(kind)
-        or pat.is_decimal(kind)
-        or pat.is_boolean(kind)
-    )
+    return pat.is_integer(kind) or pat.is_floating(kind) or pat.is_decimal(kind) or pat.is_boolean(kind)
 
 
 def numbers(column: pa.ChunkedArray) -> np.ndarray:
     """A number column as float64, null as NaN; decimals and wide integers go to the nearest float64."""
     if pat.is_decimal(column.type):
-        return np.array(
-            [math.nan if v is None else float(v) for v in column.to_pylist()], dtype=np.float64
-        )
+        return np.array([math.nan if v is None else float(v) for v in column.to_pylist()], dtype=np.float64)
     if pat.is_boolean(column.type):
         column = column.cast(pa.int8())
     out = np.empty(len(column), dtype=np.float64)
@@ -79,11 +68,7 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
         if chunk.null_count:
             values = pc.fill_null(
                 chunk,
-                (
-                    pa.scalar(0, chunk.type)
-                    if not pat.is_floating(chunk.type)
-                    else pa.scalar(np.nan, chunk.type)
-                ),
+                (pa.scalar(0, chunk.type) if not pat.is_floating(chunk.type) else pa.scalar(np.nan, chunk.type)),
             )
         part = values.to_numpy(zero_copy_only=False).astype(np.float64)
         if chunk.null_count and not pat.is_floating(chunk.type):
@@ -104,9 +89,5 @@ def texts(column: pa.ChunkedArray) -> pd.Categorical:
     rank = np.empty(len(words) + 1, dtype=np.int64)
     rank[order] = np.arange(len(words))
     rank[-1] = -1
-    codes = pc.fill_null(encoded.indices, pa.scalar(-1, encoded.indices.type)).to_numpy(
-        zero_copy_only=False
-    )
-    return pd.Categorical.from_codes(
-        rank[codes], categories=pd.Index([words[i] for i in order], dtype=object)
-    )
+    codes = pc.fill_null(encoded.indices, pa.scalar(-1, encoded.indices.type)).to_numpy(zero_copy_only=False)
+    return pd.Categorical.from_codes(rank[codes], categories=pd.Index([words[i] for i in order], dtype=object))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 class Dataset:
     """Rows of a feature table.
 
-    table: all columns as they were read, n rows. frame: the n x features matrix as libraries take it, in the order of the
-    table: float64 (missing is NaN) or pandas category. label: n values.
+    table: all columns as they were read, n rows. frame: the n x features matrix as libraries take it, in the order of
+    the table: float64 (missing is NaN) or pandas category. label: n values.
     """
 
     table: pa.Table
@@ -50,9 +50,9 @@ class Dataset:
 class Accepts:
     """What a library takes.
 
-    text: text columns, as categories; missing_text: also null ones. unseen: what becomes of a text that training did not
-    have: it is "missing", "refused", or "kept" as a category of its own. infinite: infinite numbers. single: inputs are
-    rounded to float32 first.
+    text: text columns, as categories; missing_text: also null ones. unseen: what becomes of a text that training did
+    not have: it is "missing", "refused", or "kept" as a category of its own. infinite: infinite numbers. single:
+    inputs are rounded to float32 first.
     """
 
     text: bool = False
@@ -62,9 +62,7 @@ class Accepts:
     single: bool = False
 
 
-def load(
-    spec: TrainingSpec, accepts: Accepts, task: str | None, positive: object = None
-) -> Dataset:
+def load(spec: TrainingSpec, accepts: Accepts, task: str | None, positive: object = None) -> Dataset:
     """Reads and checks the feature table of a spec. Raises DataError or ConfigError that names column and count."""
     table = read_table(spec.features.path)
     check_columns(table, spec)
@@ -73,10 +71,7 @@ def load(
     names = feature_names(table, spec)
     check_types(table, names, spec, accepts)
     frame = pd.DataFrame(
-        {
-            name: texts(table[name]) if is_text(table[name].type) else numbers(table[name])
-            for name in names
-        }
+        {name: texts(table[name]) if is_text(table[name].type) else numbers(table[name]) for name in names}
     )
     check_values(frame, accepts)
     return Dataset(table, frame, label)
@@ -97,17 +92,11 @@ def check_columns(table: pa.Table, spec: TrainingSpec) -> None:
     roles += [("key_cols", name) for name in spec.key_cols]
     for role, name in roles:
         if name and name not in have:
-            raise DataError(
-                f"{role} {name!r} is no column of the feature table, which has {', '.join(have)}"
-            )
+            raise DataError(f"{role} {name!r} is no column of the feature table, which has {', '.join(have)}")
     if absent := [name for name in spec.exclude_cols if name not in have]:
-        raise DataError(
-            f"exclude_cols names {', '.join(map(repr, absent))}, which the feature table does not have"
-        )
+        raise DataError(f"exclude_cols names {', '.join(map(repr, absent))}, which the feature table does not have")
     if reserved := [name for name in have if SCORE.fullmatch(name)]:
-        raise DataError(
-            f"column {reserved[0]!r} has a name that is kept for the scores; rename it in features_sql"
-        )
+        raise DataError(f"column {reserved[0]!r} has a name that is kept for the scores; rename it in features_sql")
 
 
 def check_rows(table: pa.Table, spec: TrainingSpec) -> None:
@@ -119,13 +108,23 @@ def check_rows(table: pa.Table, spec: TrainingSpec) -> None:
         )
     if spec.features.rows is not None and table.num_rows != spec.features.rows:
         raise DataError(
-            f"{spec.features.path} has {table.num_rows} rows, but {spec.features.rows} were pinned: the file is cut or was replaced"
+            f"{spec.features.path} has {table.num_rows} rows, but {spec.features.rows} were pinned:"
+            " the file is cut or was replaced"
         )
     keys = [*spec.key_cols, *([spec.date_col] if spec.date_col else [])]
     for name in keys:
         if nulls := table[name].null_count:
             raise DataError(
                 f"column {name!r} is null in {nulls} of {table.num_rows} rows, which therefore have no name"
+            )
+    if spec.date_col and spec.features.compute_date:
+        late = [
+            day for day in pc.unique(table[spec.date_col]).to_pylist() if str(day)[:10] > spec.features.compute_date
+        ]
+        if late:
+            raise DataError(
+                f"the feature table has rows of {len(late)} days after {spec.features.compute_date} (up to {max(late)}),"
+                " whose labels cannot be known yet"
             )
     if not spec.key_cols:
         return
@@ -153,9 +152,7 @@ def check_types(table: pa.Table, names: list[str], spec: TrainingSpec, accepts: 
     for name in names:
         kind = table[name].type
         if pa.types.is_null(kind) or table[name].null_count == table.num_rows:
-            raise DataError(
-                f"column {name!r} is null in all {table.num_rows} rows; exclude it (data.exclude_cols)"
-            )
+            raise DataError(f"column {name!r} is null in all {table.num_rows} rows; exclude it (data.exclude_cols)")
         if not is_text(kind) and not is_number(kind):
             raise DataError(f"column {name!r} is {kind}, which is no feature; {out}")
     texts_found = [name for name in names if is_text(table[name].type)]
@@ -190,7 +187,7 @@ def check_values(frame: pd.DataFrame, accepts: Accepts) -> None:
             )
 
 
-def reserved(hyperparameters: dict[str, object], names: tuple[str, ...]) -> dict[str, object]:
+def reserved(hyperparameters: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The hyperparameters of these names, of which at most one is given. Raises ConfigError when there are several."""
     given = {name: hyperparameters[name] for name in names if name in hyperparameters}
     if len(given) > 1:

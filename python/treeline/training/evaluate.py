@@ -54,9 +54,7 @@ def _multiclass(label: Label, pred: np.ndarray) -> dict[str, float]:
     classes = np.arange(len(label.classes))
     absent = sorted(set(classes.tolist()) - set(np.unique(label.values).tolist()))
     if absent:
-        raise DataError(
-            f"the holdout has no row of class {label.classes[absent[0]]!r}; there are too few rows of it"
-        )
+        raise DataError(f"the holdout has no row of class {label.classes[absent[0]]!r}; there are too few rows of it")
     share = pred / pred.sum(axis=1, keepdims=True)
     return {
         "auc": float(metrics.roc_auc_score(label.values, share, multi_class="ovr", labels=classes)),

@@ -34,12 +34,8 @@ def apply(hook: Inference, batch: pa.RecordBatch) -> pa.RecordBatch:
         raise DataError(f"{name}.process returned {len(out)} rows for {batch.num_rows}")
     have, want = list(out.columns), batch.schema.names
     if have != want:
-        changed = [f"lacks {n!r}" for n in want if n not in have] + [
-            f"adds {n!r}" for n in have if n not in want
-        ]
-        raise DataError(
-            f"{name}.process changed the columns: {', '.join(changed) or 'their order'}"
-        )
+        changed = [f"lacks {n!r}" for n in want if n not in have] + [f"adds {n!r}" for n in have if n not in want]
+        raise DataError(f"{name}.process changed the columns: {', '.join(changed) or 'their order'}")
     columns = []
     for field in batch.schema:
         try:
@@ -49,9 +45,7 @@ def apply(hook: Inference, batch: pa.RecordBatch) -> pa.RecordBatch:
                 f"{name}.process: column {field.name!r} is no longer {field.type}: {one_line(error)}"
             ) from error
         if isinstance(column, pa.ChunkedArray):
-            column = (
-                pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], field.type)
-            )
+            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], field.type)
         if not field.nullable and column.null_count:
             raise DataError(f"{name}.process: column {field.name!r} has {column.null_count} nulls")
         columns.append(column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ MAX_CLASSES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """values: one number a row; for classes their index, float64 for regression. classes: as they stand in the table."""
+    """values: one number a row, for classes their index, float64 for regression. classes: as in the table."""
 
     task: str
     values: np.ndarray
@@ -29,14 +30,13 @@ class Label:
         return len(self.classes) if self.task == MULTICLASS else 1
 
 
-def read_label(
-    column: pa.ChunkedArray, name: str, task: str | None, positive: object = None
-) -> Label:
+def read_label(column: pa.ChunkedArray, name: str, task: str | None, positive: object = None) -> Label:
     """Reads the label column.
 
-    task: what the objective asks for; None takes it from the values: two of them are binary, more integers multiclass.
+    task: what the objective asks for; None takes it from the values: two are binary, more integers multiclass.
     positive: the value that counts as 1 in a binary label; None means the larger one (true, 1, the later text).
-    Raises DataError for nulls, one class only, or values that do not fit; ConfigError for a positive class that is none.
+    Raises DataError for nulls, one class only, or values that do not fit; ConfigError for a positive class that is
+    none of them.
     """
     if column.null_count or (is_number(column.type) and np.isnan(numbers(column)).any()):
         missing = column.null_count or int(np.isnan(numbers(column)).sum())
@@ -55,9 +55,7 @@ def read_label(
             f"label column {name!r} has one class only ({classes[0]!r} in all {len(column)} rows);"
             " a model needs rows of both"
         )
-    if not is_text(column.type) and any(
-        float(c) != int(c) for c in classes if np.isfinite(float(c))
-    ):
+    if not is_text(column.type) and any(float(c) != int(c) for c in classes if np.isfinite(float(c))):
         raise DataError(
             f"label column {name!r} has values that are no classes (such as"
             f" {next(c for c in classes if float(c) != int(c))}); for a number to be predicted set"
@@ -77,17 +75,14 @@ def read_label(
     return Label(MULTICLASS, values, tuple(int(c) for c in classes))
 
 
-def _binary(column: pa.ChunkedArray, name: str, classes: list[object], positive: object) -> Label:
+def _binary(column: pa.ChunkedArray, name: str, classes: list[Any], positive: object) -> Label:
     if len(classes) != 2:
+        raise DataError(f"label column {name!r} has {len(classes)} classes, a binary objective wants two")
+    if not is_text(column.type) and positive is None and {float(c) for c in classes} != {0.0, 1.0}:
         raise DataError(
-            f"label column {name!r} has {len(classes)} classes, a binary objective wants two"
+            f"label column {name!r} holds {classes[0]} and {classes[1]}, want 0 and 1;"
+            " or say which counts as 1: hyperparameters.positive_class"
         )
-    if not is_text(column.type):
-        if positive is None and {float(c) for c in classes} != {0.0, 1.0}:
-            raise DataError(
-                f"label column {name!r} holds {classes[0]} and {classes[1]}, want 0 and 1;"
-                " or say which counts as 1: hyperparameters.positive_class"
-            )
     if positive is None:
         positive = classes[1]
     if positive not in classes:
@@ -95,9 +90,7 @@ def _binary(column: pa.ChunkedArray, name: str, classes: list[object], positive:
             f"hyperparameters.positive_class is {positive!r}, but {name!r} holds {classes[0]!r} and {classes[1]!r}"
         )
     negative = classes[0] if positive == classes[1] else classes[1]
-    values = np.fromiter(
-        (v == positive for v in column.to_pylist()), dtype=np.int64, count=len(column)
-    )
+    values = np.fromiter((v == positive for v in column.to_pylist()), dtype=np.int64, count=len(column))
     return Label(BINARY, values, (negative, positive))
 
 

@@ -65,9 +65,7 @@ class LightGBMTrainer(Trainer):
             self.progress.part((state.iteration + 1) / rounds)
 
         try:
-            booster = lgb.train(
-                params, lgb.Dataset(x, y), num_boost_round=rounds, callbacks=[after]
-            )
+            booster = lgb.train(params, lgb.Dataset(x, y), num_boost_round=rounds, callbacks=[after])
         except lgb.basic.LightGBMError as error:
             raise DataError(f"LightGBM refuses the training: {one_line(error)}") from error
         except (TypeError, ValueError) as error:
@@ -86,23 +84,21 @@ class LightGBMTrainer(Trainer):
 
     def importance(self, model: Any) -> dict[str, float]:
         """Total gain."""
-        return dict(zip(model.feature_name(), map(float, model.feature_importance("gain"))))
+        return dict(zip(self.features, map(float, model.feature_importance("gain"))))
 
     def thresholds(self, model: Any) -> Points:
         """Of the numeric splits, read from the model's text, which has every digit."""
-        # Text files write spaces in names as "_": positions are what counts.
-        names, out = model.feature_name(), []
+        # LightGBM writes spaces in names as "_": positions are what counts.
+        out = []
         fields: dict[str, list[str]] = {}
         for line in model.model_to_string().splitlines():
             key, _, value = line.partition("=")
             if key in ("split_feature", "threshold", "decision_type"):
                 fields[key] = value.split()
             if key == "decision_type":
-                for feature, threshold, kind in zip(
-                    fields["split_feature"], fields["threshold"], fields[key]
-                ):
+                for feature, threshold, kind in zip(fields["split_feature"], fields["threshold"], fields[key]):
                     if not int(kind) & 1:
-                        out.append((names[int(feature)], float(threshold)))
+                        out.append((self.features[int(feature)], float(threshold)))
                 fields = {}
         return out
 

@@ -46,8 +46,8 @@ def prepare_environment() -> None:
 def classify(error: Exception, doing: str) -> TreelineError | None:
     """The error of ours that an error of the client stands for; None for one that is not about the server.
 
-    Answers that are no JSON, server errors, refused connections and timeouts are transient. A refused login or permission,
-    and what the server calls a wrong request, are not.
+    Answers that are no JSON, server errors, refused connections and timeouts are transient. A refused login or
+    permission, and what the server calls a wrong request, are not.
     """
     import requests
     from mlflow.exceptions import MlflowException

@@ -34,9 +34,7 @@ class MlflowTracker:
         prepare_environment()
         from mlflow.tracking import MlflowClient
 
-        self.client: MlflowClient = MlflowClient(
-            tracking_uri=where.tracking_uri, registry_uri=where.tracking_uri
-        )
+        self.client: MlflowClient = MlflowClient(tracking_uri=where.tracking_uri, registry_uri=where.tracking_uri)
         self.where = where
         self.run_id = ""
         self.run_name = where.run_name
@@ -54,9 +52,7 @@ class MlflowTracker:
         self._experiment = self._experiment_id(self.where.experiment)
         run = self._earlier_run(spec.idempotency_key)
         if run is None:
-            run = self.client.create_run(
-                self._experiment, tags=self._tags("running"), run_name=self.where.run_name
-            )
+            run = self.client.create_run(self._experiment, tags=self._tags("running"), run_name=self.where.run_name)
         else:
             self._known_params = dict(run.data.params)
             self.client.update_run(run.info.run_id, status="RUNNING")
@@ -70,12 +66,8 @@ class MlflowTracker:
         spec = self._need()
         digest = sha256(native)
         for version in self._versions_of_run(spec.registered_model_name):
-            if version.tags.get(NATIVE_TAG) == digest and (version.source or "").startswith(
-                "models:/m-"
-            ):
-                self._version, self._model_id = str(version.version), version.source.removeprefix(
-                    "models:/"
-                )
+            if version.tags.get(NATIVE_TAG) == digest and (version.source or "").startswith("models:/m-"):
+                self._version, self._model_id = str(version.version), version.source.removeprefix("models:/")
                 return self._model_id
         model = self.client.create_logged_model(
             self._experiment,
@@ -103,10 +95,7 @@ class MlflowTracker:
                     f"parameter {key} is {text}; the run keeps {self._known_params[key]}",
                     file=sys.stderr,
                 )
-        metrics = [
-            Metric(key, value, at, 0, model_id=self._model_id)
-            for key, value in result.metrics.items()
-        ]
+        metrics = [Metric(key, value, at, 0, model_id=self._model_id) for key, value in result.metrics.items()]
         if self._version is None:
             self.client.log_outputs(self.run_id, [LoggedModelOutput(self._model_id, 0)])
         for begin in range(0, max(len(params), 1), 100):
@@ -123,7 +112,7 @@ class MlflowTracker:
             self._fetch_into(directory)
             if sha256(directory / native) != digest:
                 raise ConfigError(
-                    f"version {self._version} of {spec.registered_model_name} no longer has the file that was registered"
+                    f"version {self._version} of {spec.registered_model_name} has another file than was registered"
                 )
             return self._version
         self.client.log_model_artifacts(self._model_id, str(directory))
@@ -132,9 +121,7 @@ class MlflowTracker:
             target.mkdir()
             self._download(target)
             if manifest(target) != manifest(directory):
-                raise TransientError(
-                    f"MLflow holds other bytes of model {self._model_id} than were sent to it"
-                )
+                raise TransientError(f"MLflow holds other bytes of model {self._model_id} than were sent to it")
         self.client.finalize_logged_model(self._model_id, "READY")
         self._create_registered_model(spec.registered_model_name)
         version = self.client.create_model_version(
@@ -149,9 +136,7 @@ class MlflowTracker:
                 f"version {version.version} of {spec.registered_model_name} is {version.status}, not READY"
             )
         link = [{"name": spec.registered_model_name, "version": str(version.version)}]
-        self.client.set_logged_model_tags(
-            self._model_id, {"mlflow.modelVersions": json.dumps(link)}
-        )
+        self.client.set_logged_model_tags(self._model_id, {"mlflow.modelVersions": json.dumps(link)})
         self._version = str(version.version)
         return self._version
 
@@ -176,9 +161,7 @@ class MlflowTracker:
         try:
             self.client.set_tag(self.run_id, "error", message[:MAX_PARAM])
             self._end(status, tag)
-        except (
-            Exception
-        ) as error:  # the training has failed already; that the run cannot say so must not hide why
+        except Exception as error:  # the training has failed already; that the run cannot say so must not hide why
             print(
                 f"run {self.run_id} is not marked {status}: {one_line(error)[:200]}",
                 file=sys.stderr,
@@ -206,9 +189,7 @@ class MlflowTracker:
                     raise
                 found = self.client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":
-            raise ConfigError(
-                f"the MLflow experiment {name!r} was deleted; restore it or name another one"
-            )
+            raise ConfigError(f"the MLflow experiment {name!r} was deleted; restore it or name another one")
         return found.experiment_id
 
     def _earlier_run(self, key: str) -> Run | None:
@@ -216,9 +197,7 @@ class MlflowTracker:
             return None
         quote = '"' if "'" in key else "'"
         if quote in key:
-            raise ConfigError(
-                f"the idempotency key {key!r} has both kinds of quotes, which MLflow cannot search for"
-            )
+            raise ConfigError(f"the idempotency key {key!r} has both kinds of quotes, which MLflow cannot search for")
         runs = self.client.search_runs(
             [self._experiment],
             f"tags.{REQUEST_TAG} = {quote}{key}{quote}",
@@ -272,9 +251,7 @@ class MlflowTracker:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         location = self.client.get_logged_model(self._model_id).artifact_location
-        get_artifact_repository(location, tracking_uri=self.where.tracking_uri).download_artifacts(
-            "", str(target)
-        )
+        get_artifact_repository(location, tracking_uri=self.where.tracking_uri).download_artifacts("", str(target))
 
     def _fetch_into(self, directory: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".registered-") as copy:

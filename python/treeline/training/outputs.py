@@ -36,7 +36,7 @@ EXAMPLE_ROWS = 5
 
 @dataclasses.dataclass
 class Result:
-    """What result.json holds. params are texts, as MLflow keeps them; registry_version is None where no registry was asked."""
+    """What result.json holds. params are texts, as MLflow keeps them; registry_version is None without a registry."""
 
     training_id: str
     run_id: str
@@ -74,9 +74,7 @@ def save_model(trainer: Trainer, model: Any, held: Dataset, tracker: Tracker) ->
     shutil.rmtree(target, ignore_errors=True)
     inputs = Schema(
         [
-            ColSpec(
-                "double" if held.frame[name].dtype == np.float64 else "string", name, required=False
-            )
+            ColSpec("double" if held.frame[name].dtype == np.float64 else "string", name, required=False)
             for name in held.frame.columns
         ]
     )
@@ -93,9 +91,7 @@ def save_model(trainer: Trainer, model: Any, held: Dataset, tracker: Tracker) ->
     )
     # The file may have been rewritten after its size was taken, and the registry's id is known only now.
     record = Model.load(str(target))
-    record.model_size_bytes = sum(
-        p.stat().st_size for p in target.rglob("*") if p.is_file() and p.name != MLMODEL
-    )
+    record.model_size_bytes = sum(p.stat().st_size for p in target.rglob("*") if p.is_file() and p.name != MLMODEL)
     record.model_id = tracker.new_model(target / name)
     record.save(str(target / MLMODEL))
     return name
@@ -105,9 +101,7 @@ def requirements(library: str) -> list[str]:
     """The packages that the model was made with, pinned."""
     from importlib.metadata import version
 
-    names = sorted(
-        {"mlflow", "numpy", "pandas", library} | ({"skops"} if library == "scikit-learn" else set())
-    )
+    names = sorted({"mlflow", "numpy", "pandas", library} | ({"skops"} if library == "scikit-learn" else set()))
     return [f"{name}=={version(name)}" for name in names]
 
 

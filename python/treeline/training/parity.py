@@ -1,8 +1,8 @@
 """Golden rows: feature rows with the library's own scores, with which the daemon proves that it computes the same.
 
-Half of the rows are drawn from the data. In the other half one value after the other is awkward: a split threshold of the
-model or the float next to it, missing, minus zero, a huge or tiny number, an unseen or missing category. A few rows hold
-what the library refuses; that it does is tried out, and their scores are null.
+Half of the rows are drawn from the data. In the other half one value after the other is awkward: a split threshold of
+the model or the float next to it, missing, minus zero, a huge or tiny number, an unseen or missing category. A few
+rows hold what the library refuses; that it does is tried out, and their scores are null.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ def neighbours(value: float, single: bool) -> list[float]:
     return [float(near), *map(float, sides)]
 
 
-def edge_rows(
-    frame: pd.DataFrame, points: Points, rows: int, seed: int, accepts: Accepts
-) -> pd.DataFrame:
+def edge_rows(frame: pd.DataFrame, points: Points, rows: int, seed: int, accepts: Accepts) -> pd.DataFrame:
     """max(rows, MIN_ROWS) rows of the frame's columns and types, the second half of them awkward."""
     rng = np.random.default_rng(seed)
     rows = max(rows, MIN_ROWS)
@@ -85,9 +83,7 @@ def edge_rows(
         values[name][last] = np.nan
     for name in text:
         words[name][last] = None if accepts.missing_text else words[name][last]
-    return pd.DataFrame(
-        {name: values[name] if name in values else words[name] for name in frame.columns}
-    )
+    return pd.DataFrame({name: values[name] if name in values else words[name] for name in frame.columns})
 
 
 def refused_rows(frame: pd.DataFrame, accepts: Accepts) -> pd.DataFrame:
@@ -113,9 +109,7 @@ def as_library_gets(rows: pd.DataFrame, frame: pd.DataFrame, accepts: Accepts) -
             continue
         known = frame[name].cat.categories
         if accepts.unseen == "kept":
-            known = known.append(
-                pd.Index(sorted({w for w in rows[name].dropna() if w not in known}), dtype=object)
-            )
+            known = known.append(pd.Index(sorted({w for w in rows[name].dropna() if w not in known}), dtype=object))
         out[name] = pd.Categorical(rows[name].where(rows[name].isin(known), None), categories=known)
     return pd.DataFrame(out)
 
@@ -124,11 +118,7 @@ def score_columns(name: str, values: np.ndarray, nulls: int = 0) -> dict[str, pa
     """Arrow columns of scores, in the library's own float type: name, or name_0 ... for several outputs."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    columns = (
-        {name: values}
-        if values.ndim == 1
-        else {f"{name}_{k}": values[:, k] for k in range(values.shape[1])}
-    )
+    columns = {name: values} if values.ndim == 1 else {f"{name}_{k}": values[:, k] for k in range(values.shape[1])}
     out = {}
     for column, array in columns.items():
         plain = pa.array(np.ascontiguousarray(array))
@@ -151,9 +141,7 @@ def write_golden(
     path: pathlib.Path, rows: pd.DataFrame, refused: pd.DataFrame, raw: np.ndarray, pred: np.ndarray
 ) -> int:
     """Writes rows with raw and pred, then the refused rows with null scores; returns their number."""
-    columns = feature_columns(
-        pd.concat([rows, refused], ignore_index=True) if len(refused) else rows
-    )
+    columns = feature_columns(pd.concat([rows, refused], ignore_index=True) if len(refused) else rows)
     columns |= score_columns("raw", raw, len(refused)) | score_columns("pred", pred, len(refused))
     pq.write_table(pa.table(columns), path, compression="zstd")
     return len(rows) + len(refused)

@@ -48,9 +48,7 @@ class SklearnTrainer(Trainer):
         for key in params:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                hint = (
-                    f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(known))}"
-                )
+                hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(sorted(known))}"
                 raise ConfigError(f"hyperparameters.{key} is no parameter of {name}{hint}")
         return kind(**params)
 
@@ -64,9 +62,7 @@ class SklearnTrainer(Trainer):
         except InvalidParameterError as error:
             raise ConfigError(f"hyperparameters: {one_line(error)}") from error
         except ValueError as error:
-            raise DataError(
-                f"{type(model).__name__} refuses the data: {one_line(error)}"
-            ) from error
+            raise DataError(f"{type(model).__name__} refuses the data: {one_line(error)}") from error
 
     def raw(self, model: Any, x: pd.DataFrame) -> np.ndarray:
         """Class fractions averaged over the trees, in their order."""

@@ -1,7 +1,7 @@
 """Makes skops files reproducible: equal models give equal bytes.
 
-skops numbers objects by their address in memory and dates the entries of its archive, so two runs never write the same
-file. The numbers only have to be distinct: they are replaced by 1, 2, 3 ... in the order in which they stand in the schema.
+skops numbers objects by their address in memory and dates the entries of its archive, so two runs never write the
+same file. The numbers only have to be distinct: they are replaced by 1, 2, 3 ... in the order of the schema.
 """
 
 from __future__ import annotations

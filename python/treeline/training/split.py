@@ -1,6 +1,6 @@
 """Splits rows into training rows and holdout, the same way on every machine and every day.
 
-key_hash   A row is held out when hash(key) / 2**64 < holdout_fraction, where hash is the first eight bytes, big-endian, of
+key_hash   A row is held out when hash(key) / 2**64 < holdout_fraction; hash is the first eight bytes, big-endian, of
 
                SHA-256( "treeline-split-1" 0x1F <seed> 0x1F <key 1> 0x1F <key 2> ... )
 
@@ -41,9 +41,7 @@ def canonical(value: object) -> str:
         return "0" if text == "-0" else text
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
-    raise DataError(
-        f"a key of type {type(value).__name__} cannot be hashed; use integers, text, dates or booleans"
-    )
+    raise DataError(f"a key of type {type(value).__name__} cannot be hashed; use integers, text, dates or booleans")
 
 
 def hash_key(seed: int, values: tuple[object, ...]) -> int:

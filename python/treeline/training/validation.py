@@ -29,8 +29,9 @@ class Verdict:
 class Holdout:
     """What a validator judges: the rows kept from training, with their scores, and the model.
 
-    rows holds keys, date, excluded columns, features, the label, raw and pred (raw_0 ... for several classes), one row an
-    example. label is the label column: 0/1, the class's index, or a number. pred is the positive class's probability.
+    rows holds keys, date, excluded columns, features, the label, raw and pred (raw_0 ... for several classes), one row
+    an example. label is the label column: 0/1, the class's index, or a number. pred is the positive class's
+    probability.
     """
 
     rows: pd.DataFrame
@@ -48,9 +49,7 @@ class Holdout:
     def pred(self) -> np.ndarray:
         """n predictions; raises DataError for a model with several classes."""
         if "pred" not in self.rows:
-            raise DataError(
-                "the model has several classes; read the columns pred_0, pred_1, ... of rows"
-            )
+            raise DataError("the model has several classes; read the columns pred_0, pred_1, ... of rows")
         return self.rows["pred"].to_numpy().astype(np.float64)
 
     @functools.cached_property
@@ -64,7 +63,7 @@ class Validator(abc.ABC):
 
     @abc.abstractmethod
     def validate(self, holdout: Holdout) -> Verdict:
-        """Whether the version is good enough. Raise treeline.errors.DataError or ConfigError where it cannot be said."""
+        """Whether the version is good enough. Raise treeline.errors.DataError or ConfigError where that is open."""
 
 
 class ThresholdValidator(Validator):
@@ -85,22 +84,16 @@ class ThresholdValidator(Validator):
             if key.endswith("_threshold") and key != "decision_threshold"
         }
         if not wanted:
-            raise ConfigError(
-                "ThresholdValidator needs thresholds in config.yml, such as metrics.auc_threshold: 0.75"
-            )
+            raise ConfigError("ThresholdValidator needs thresholds in config.yml, such as metrics.auc_threshold: 0.75")
         cut = float(holdout.metrics.get("decision_threshold", 0.5))
         figures = evaluate(Label(BINARY, holdout.label.astype(np.int64)), holdout.pred, cut)
         if unknown := sorted(set(wanted) - set(figures)):
-            raise ConfigError(
-                f"metrics.{unknown[0]}_threshold names no metric; there are {', '.join(sorted(figures))}"
-            )
+            raise ConfigError(f"metrics.{unknown[0]}_threshold names no metric; there are {', '.join(sorted(figures))}")
         verdicts = []
         for name, limit in wanted.items():
             most = name in ("log_loss", "brier")
             good = figures[name] <= limit if most else figures[name] >= limit
-            relation = (
-                ("at most" if most else "at least") if good else ("above" if most else "below")
-            )
+            relation = ("at most" if most else "at least") if good else ("above" if most else "below")
             verdicts.append((good, f"{name} {figures[name]:.4f} is {relation} {limit:g}"))
         failed = [text for good, text in verdicts if not good]
         return Verdict(not failed, "; ".join(failed or [text for _, text in verdicts]), figures)
@@ -137,7 +130,8 @@ def load_model(model_dir: pathlib.Path) -> Any:
             trusted=list(flavor.get("skops_trusted_types") or []),
         )
     raise ConfigError(
-        f"{directory} has the flavours {', '.join(sorted(flavors))}; lightgbm, xgboost, catboost and sklearn (skops) are read"
+        f"{directory} has the flavours {', '.join(sorted(flavors))};"
+        " lightgbm, xgboost, catboost and sklearn (skops) are read"
     )
 
 
@@ -145,9 +139,7 @@ def read_holdout(path: str, label_col: str) -> pd.DataFrame:
     """The rows of a holdout file. Raises DataError when label or scores are not in it."""
     table = read_table(path)
     if label_col not in table.column_names:
-        raise DataError(
-            f"{path} has no column {label_col!r}; it has {', '.join(table.column_names)}"
-        )
+        raise DataError(f"{path} has no column {label_col!r}; it has {', '.join(table.column_names)}")
     if not {"pred", "pred_0"} & set(table.column_names):
         raise DataError(f"{path} has no predictions (pred or pred_0, pred_1, ...)")
     return table.to_pandas()

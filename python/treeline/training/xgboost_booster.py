@@ -43,9 +43,7 @@ class XGBoostTrainer(Trainer):
         if objective.startswith("binary:") or objective == "reg:logistic":
             return BINARY
         if objective == "multi:softmax":
-            raise ConfigError(
-                "hyperparameters.objective multi:softmax predicts labels; use multi:softprob"
-            )
+            raise ConfigError("hyperparameters.objective multi:softmax predicts labels; use multi:softprob")
         return MULTICLASS if objective.startswith("multi:") else REGRESSION
 
     def train(self, x: pd.DataFrame, y: np.ndarray) -> Any:
@@ -58,9 +56,7 @@ class XGBoostTrainer(Trainer):
             del params[name]
         rounds = next(iter(rounds_given.values()), 100)
         if not isinstance(rounds, int) or rounds < 1:
-            raise ConfigError(
-                f"hyperparameters.{next(iter(rounds_given))} is {rounds!r}, want a number of rounds"
-            )
+            raise ConfigError(f"hyperparameters.{next(iter(rounds_given))} is {rounds!r}, want a number of rounds")
         params |= {
             "objective": self.objective or OBJECTIVES[self.task],
             "nthread": self.threads,
@@ -81,7 +77,7 @@ class XGBoostTrainer(Trainer):
             try:
                 data = xgb.DMatrix(x, y, enable_categorical=True, nthread=self.threads)
                 booster = xgb.train(params, data, num_boost_round=rounds, callbacks=[After()])
-            except xgb.core.XGBoostError as error:
+            except (xgb.core.XGBoostError, TypeError, ValueError) as error:
                 raise DataError(f"XGBoost refuses the training: {_short(error)}") from error
         for warning in said:
             unknown = re.search(r"Parameters: \{ (.+?) \} are not used", str(warning.message))
