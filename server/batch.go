@@ -74,9 +74,8 @@ func (s *batchService) WatchBatch(r *scoringv1.WatchBatchRequest, stream scoring
 func (s *batchService) follow(
 	ctx context.Context, w *scoring.Watcher, send func(*scoringv1.BatchEvent) error,
 ) (scoring.Event, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.drain.ended, func() { cancel(errDraining) })() //nolint:contextcheck // a signal beside ctx
+	ctx, stop := s.drain.bind(ctx)
+	defer stop(nil)
 	for {
 		e, err := w.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -114,22 +113,13 @@ func (s *batchService) GetBatch(
 func (s *batchService) ListBatches(
 	ctx context.Context, r *scoringv1.ListBatchesRequest,
 ) (*scoringv1.ListBatchesResponse, error) {
-	var c check
-	c.modelFilter("model_name", r.GetModelName())
-	c.pageSize("page_size", r.GetPageSize())
-	c.line("page_token", r.GetPageToken(), maxTokenBytes)
-	if err := c.err(); err != nil {
-		return nil, err
-	}
-	batches, next, err := s.batches.List(ctx, r.GetModelName(), int(r.GetPageSize()), r.GetPageToken())
+	rows, next, err := list(r, nil, func(p page) ([]scoring.Batch, string, error) {
+		return s.batches.List(ctx, r.GetModelName(), p.size, p.token)
+	}, batchProto)
 	if err != nil {
 		return nil, err
 	}
-	out := &scoringv1.ListBatchesResponse{NextPageToken: next}
-	for _, b := range batches {
-		out.Batches = append(out.Batches, batchProto(b))
-	}
-	return out, nil
+	return &scoringv1.ListBatchesResponse{Batches: rows, NextPageToken: next}, nil
 }
 
 // CancelBatch stops a running batch.

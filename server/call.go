@@ -34,6 +34,7 @@ type calls struct {
 	logger  *slog.Logger
 	options Options
 	drain   *drain
+	absent  map[string]error // Deps.absent
 }
 
 // call is one RPC in flight.
@@ -152,11 +153,24 @@ func saneID(id string) bool {
 func (c *calls) run(ctx context.Context, cl *call, f func() error) error {
 	err := checkActor(actorHeader, cl.actor)
 	if err == nil {
+		err = c.configured(cl.method)
+	}
+	if err == nil {
 		err = contain(f)
 	}
 	out := statusError(ctx, cl.id, err)
 	c.log(ctx, cl, err, out)
 	return out
+}
+
+// configured refuses calls of services that the daemon runs without.
+func (c *calls) configured(method string) error {
+	name := strings.TrimPrefix(method, "/")
+	if err, ok := c.absent[name]; ok {
+		return err
+	}
+	service, _, _ := strings.Cut(name, "/")
+	return c.absent[service+"/"]
 }
 
 // panicError is a panic of a handler. It wraps nothing, whatever the value, so its caller sees an Internal error.

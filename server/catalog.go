@@ -8,6 +8,7 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/frame"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
+	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/scoring"
 )
 
@@ -28,13 +29,13 @@ func (s *catalogService) ListModels(
 	if err != nil {
 		return nil, err
 	}
-	out := &scoringv1.ListModelsResponse{}
-	for _, m := range models {
-		out.Models = append(out.Models, &scoringv1.CatalogEntry{
-			Name: m.Name, ChampionVersion: m.Champion, Generation: m.Generation, Versions: m.Versions,
-		})
+	return &scoringv1.ListModelsResponse{Models: each(models, entryOf)}, nil
+}
+
+func entryOf(m version.Model) *scoringv1.CatalogEntry {
+	return &scoringv1.CatalogEntry{
+		Name: m.Name, ChampionVersion: m.Champion, Generation: m.Generation, Versions: m.Versions,
 	}
-	return out, nil
 }
 
 // GetModel describes a version: what it takes, what it gives, and how it is scored. feature_schema_hash is empty: it

@@ -87,6 +87,10 @@ func versionProto(v version.Version) *lifecyclev1.ModelVersion {
 		RegisteredAt: timeProto(v.RegisteredAt),
 		RegisteredBy: v.RegisteredBy,
 		Tags:         v.Tags,
+
+		TrainingId:      v.TrainingID,
+		Metrics:         v.Metrics,
+		RegistryVersion: v.RegistryVersion,
 	}
 }
 
@@ -98,24 +102,33 @@ func outcomeProto(o gate.Outcome) lifecyclev1.GateOutcome {
 		return lifecyclev1.GateOutcome_GATE_OUTCOME_FAIL
 	case gate.Inconclusive:
 		return lifecyclev1.GateOutcome_GATE_OUTCOME_INCONCLUSIVE
+	case gate.Waived:
+		return lifecyclev1.GateOutcome_GATE_OUTCOME_WAIVED
 	default:
 		return lifecyclev1.GateOutcome_GATE_OUTCOME_UNSPECIFIED
 	}
 }
 
 func reportProto(r gate.Report) *lifecyclev1.ValidationReport {
-	out := &lifecyclev1.ValidationReport{
+	return &lifecyclev1.ValidationReport{
 		Version:        versionProto(r.Version),
 		Passed:         r.Passed(),
+		Gates:          each(r.Gates, gateProto),
 		ValidatedAt:    timeProto(r.ValidatedAt),
 		EvidenceDigest: r.EvidenceDigest,
+		Explanation:    r.Explanation,
 	}
-	for _, g := range r.Gates {
-		out.Gates = append(out.Gates, &lifecyclev1.GateResult{
-			Gate: g.Gate, Outcome: outcomeProto(g.Outcome), Summary: g.Summary, Hint: g.Hint, Evidence: g.Evidence,
-		})
+}
+
+func gateProto(g gate.Result) *lifecyclev1.GateResult {
+	return &lifecyclev1.GateResult{
+		Gate: g.Gate, Outcome: outcomeProto(g.Outcome), Summary: g.Summary, Hint: g.Hint, Evidence: g.Evidence,
+		Required: g.Required, WaivedBy: g.WaivedBy, WaivedReason: g.WaivedReason, Details: each(g.Details, detailProto),
 	}
-	return out
+}
+
+func detailProto(d gate.Detail) *lifecyclev1.GateDetail {
+	return &lifecyclev1.GateDetail{Name: d.Name, Outcome: outcomeProto(d.Outcome), Summary: d.Summary, Figures: d.Figures}
 }
 
 func changeProto(c promotion.Change) *lifecyclev1.ChampionChange {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/treeline-ml/treeline/client"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
+	monitoringv1 "github.com/treeline-ml/treeline/gen/treeline/monitoring/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
 )
 
@@ -115,11 +117,112 @@ func everyCall(t *testing.T, c *client.Client) map[string]func(context.Context) 
 			_, err := c.Audit.VerifyChain(ctx, &lifecyclev1.VerifyChainRequest{})
 			return err
 		},
+		"CompareVersions": func(ctx context.Context) error {
+			_, err := c.Registry.CompareVersions(ctx, &lifecyclev1.CompareVersionsRequest{ModelName: "churn", Version: 1})
+			return err
+		},
+		"Waive": func(ctx context.Context) error {
+			_, err := c.Validation.Waive(ctx, &lifecyclev1.WaiveRequest{ModelName: "churn", Reason: "test"})
+			return err
+		},
+		"TriggerTraining": func(ctx context.Context) error {
+			_, err := c.Training.TriggerTraining(ctx, &lifecyclev1.TriggerTrainingRequest{ModelName: "churn"})
+			return err
+		},
+		"GetTraining": func(ctx context.Context) error {
+			_, err := c.Training.GetTraining(ctx, &lifecyclev1.GetTrainingRequest{TrainingId: "t-1"})
+			return err
+		},
+		"CancelTraining": func(ctx context.Context) error {
+			_, err := c.Training.CancelTraining(ctx, &lifecyclev1.CancelTrainingRequest{TrainingId: "t-1", Reason: "test"})
+			return err
+		},
+		"ListTrainings": func(ctx context.Context) error {
+			_, err := c.Training.ListTrainings(ctx, &lifecyclev1.ListTrainingsRequest{})
+			return err
+		},
+		"ListTriggers": func(ctx context.Context) error {
+			_, err := c.Triggers.ListTriggers(ctx, &lifecyclev1.ListTriggersRequest{})
+			return err
+		},
+		"FireTrigger": func(ctx context.Context) error {
+			_, err := c.Triggers.FireTrigger(ctx, &lifecyclev1.FireTriggerRequest{ModelName: "churn", Reason: "test"})
+			return err
+		},
+		"EvaluateTriggers": func(ctx context.Context) error {
+			_, err := c.Triggers.EvaluateTriggers(ctx, &lifecyclev1.EvaluateTriggersRequest{ModelName: "churn"})
+			return err
+		},
+		"ListDecisions": func(ctx context.Context) error {
+			_, err := c.Triggers.ListDecisions(ctx, &lifecyclev1.ListDecisionsRequest{})
+			return err
+		},
+		"ListSchedules": func(ctx context.Context) error {
+			_, err := c.Schedules.ListSchedules(ctx, &lifecyclev1.ListSchedulesRequest{})
+			return err
+		},
+		"PreviewSchedule": func(ctx context.Context) error {
+			_, err := c.Schedules.PreviewSchedule(ctx, &lifecyclev1.PreviewScheduleRequest{QuartzCronExpression: "not quartz"})
+			return err
+		},
+		"PauseSchedule": func(ctx context.Context) error {
+			_, err := c.Schedules.PauseSchedule(ctx, &lifecyclev1.PauseScheduleRequest{ModelName: "churn", Job: "train", Reason: "test"})
+			return err
+		},
+		"ResumeSchedule": func(ctx context.Context) error {
+			_, err := c.Schedules.ResumeSchedule(ctx, &lifecyclev1.ResumeScheduleRequest{ModelName: "churn", Job: "train"})
+			return err
+		},
+		"StartRun": func(ctx context.Context) error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{All: true})
+			return err
+		},
+		"GetRun": func(ctx context.Context) error {
+			_, err := c.Runs.GetRun(ctx, &lifecyclev1.GetRunRequest{RunId: "r-1"})
+			return err
+		},
+		"ListRuns": func(ctx context.Context) error {
+			_, err := c.Runs.ListRuns(ctx, &lifecyclev1.ListRunsRequest{})
+			return err
+		},
+		"CancelRun": func(ctx context.Context) error {
+			_, err := c.Runs.CancelRun(ctx, &lifecyclev1.CancelRunRequest{RunId: "r-1", Reason: "test"})
+			return err
+		},
+		"ListDeliveries": func(ctx context.Context) error {
+			_, err := c.Outbox.ListDeliveries(ctx, &lifecyclev1.ListDeliveriesRequest{})
+			return err
+		},
+		"ReplayDeliveries": func(ctx context.Context) error {
+			_, err := c.Outbox.ReplayDeliveries(ctx, &lifecyclev1.ReplayDeliveriesRequest{Kind: "alert"})
+			return err
+		},
+		"ReconcileRegistry": func(ctx context.Context) error {
+			_, err := c.Outbox.ReconcileRegistry(ctx, &lifecyclev1.ReconcileRegistryRequest{})
+			return err
+		},
+		"CheckDrift": func(ctx context.Context) error {
+			_, err := c.Monitoring.CheckDrift(ctx, &monitoringv1.CheckDriftRequest{ModelName: "churn"})
+			return err
+		},
+		"ListDriftReports": func(ctx context.Context) error {
+			_, err := c.Monitoring.ListDriftReports(ctx, &monitoringv1.ListDriftReportsRequest{})
+			return err
+		},
+		"GetStatistics": func(ctx context.Context) error {
+			_, err := c.Monitoring.GetStatistics(ctx, &monitoringv1.GetStatisticsRequest{ModelName: "churn", Subject: &monitoringv1.GetStatisticsRequest_Version{Version: 1}})
+			return err
+		},
+		"WatchTraining": func(ctx context.Context) error { return drain2(c.WatchTraining(ctx, "t-1", 0)) },
+		"WatchRun":      func(ctx context.Context) error { return drain2(c.WatchRun(ctx, "r-1")) },
+		"StreamValidate": func(ctx context.Context) error {
+			return drain2(c.StreamValidate(ctx, &lifecyclev1.StreamValidateRequest{ModelName: "churn"}))
+		},
 	}
 }
 
-// drainEvents returns the error that ends a sequence of events.
-func drainEvents(events client.Events) error {
+// drain2 returns the error that ends a stream.
+func drain2[R any](events iter.Seq2[R, error]) error {
 	for _, err := range events {
 		if err != nil {
 			return err
@@ -127,6 +230,9 @@ func drainEvents(events client.Events) error {
 	}
 	return nil
 }
+
+// drainEvents returns the error that ends a sequence of events.
+func drainEvents(events client.Events) error { return drain2(events) }
 
 // TestEveryCallIsListed keeps everyCall complete: a new RPC without a test fails here.
 func TestEveryCallIsListed(t *testing.T) {
@@ -154,7 +260,7 @@ func TestEveryCallIsListed(t *testing.T) {
 
 // TestEveryCallHasASpan asserts one server span per call, named after the method.
 func TestEveryCallHasASpan(t *testing.T) {
-	f := serveTest(t, Deps{}, Options{})
+	f := serveTest(t, fillLifecycle(Deps{}), Options{})
 	for name, call := range everyCall(t, f.client) {
 		if err := call(t.Context()); err == nil {
 			t.Errorf("%s: a service that is not there answered", name)
@@ -188,7 +294,7 @@ func stopNow(t *testing.T, f *fixture) {
 
 // TestRequestsAreValidated sends one bad field after the other and wants it named.
 func TestRequestsAreValidated(t *testing.T) {
-	f := serveTest(t, Deps{}, Options{})
+	f := serveTest(t, fillLifecycle(Deps{}), Options{})
 	c := f.client
 	ctx := t.Context()
 	ref := &scoringv1.ModelRef{Name: "churn"}
@@ -255,6 +361,111 @@ func TestRequestsAreValidated(t *testing.T) {
 		{"model_name", func() error {
 			_, err := c.Registry.ListVersions(ctx, &lifecyclev1.ListVersionsRequest{})
 			return err
+		}},
+		{"version", func() error {
+			_, err := c.Registry.CompareVersions(ctx, &lifecyclev1.CompareVersionsRequest{ModelName: "churn"})
+			return err
+		}},
+		{"gates", func() error {
+			_, err := c.Validation.Waive(ctx, &lifecyclev1.WaiveRequest{ModelName: "churn", Reason: "r", Gates: make([]string, 65)})
+			return err
+		}},
+		{"gates[1]", func() error {
+			_, err := c.Validation.Waive(ctx, &lifecyclev1.WaiveRequest{ModelName: "churn", Reason: "r", Gates: []string{"slices", ""}})
+			return err
+		}},
+		{"reason", func() error {
+			_, err := c.Validation.Waive(ctx, &lifecyclev1.WaiveRequest{ModelName: "churn"})
+			return err
+		}},
+		{"compute_date", func() error {
+			_, err := c.Training.TriggerTraining(ctx, &lifecyclev1.TriggerTrainingRequest{ModelName: "churn", ComputeDate: "today"})
+			return err
+		}},
+		{"training_id", func() error {
+			_, err := c.Training.GetTraining(ctx, &lifecyclev1.GetTrainingRequest{TrainingId: "../x"})
+			return err
+		}},
+		{"reason", func() error {
+			_, err := c.Training.CancelTraining(ctx, &lifecyclev1.CancelTrainingRequest{TrainingId: "t-1"})
+			return err
+		}},
+		{"page_size", func() error {
+			_, err := c.Training.ListTrainings(ctx, &lifecyclev1.ListTrainingsRequest{PageSize: -1})
+			return err
+		}},
+		{"reason", func() error {
+			_, err := c.Triggers.FireTrigger(ctx, &lifecyclev1.FireTriggerRequest{ModelName: "churn"})
+			return err
+		}},
+		{"model_name", func() error {
+			_, err := c.Triggers.EvaluateTriggers(ctx, &lifecyclev1.EvaluateTriggersRequest{})
+			return err
+		}},
+		{"job", func() error {
+			_, err := c.Schedules.PauseSchedule(ctx, &lifecyclev1.PauseScheduleRequest{ModelName: "churn", Job: "training", Reason: "r"})
+			return err
+		}},
+		{"reason", func() error {
+			_, err := c.Schedules.PauseSchedule(ctx, &lifecyclev1.PauseScheduleRequest{ModelName: "churn", Job: "train"})
+			return err
+		}},
+		{"count", func() error {
+			_, err := c.Schedules.PreviewSchedule(ctx, &lifecyclev1.PreviewScheduleRequest{QuartzCronExpression: "0 0 0 * * ?", Count: 1001})
+			return err
+		}},
+		{"quartz_cron_expression", func() error {
+			_, err := c.Schedules.PreviewSchedule(ctx, &lifecyclev1.PreviewScheduleRequest{QuartzCronExpression: strings.Repeat("*", 1025)})
+			return err
+		}},
+		{"model_names", func() error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{})
+			return err
+		}},
+		{"all", func() error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{All: true, ModelNames: []string{"churn"}})
+			return err
+		}},
+		{"model_names[1]", func() error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{ModelNames: []string{"churn", "churn"}})
+			return err
+		}},
+		{"steps[0]", func() error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{All: true, Steps: []lifecyclev1.RunStep{99}})
+			return err
+		}},
+		{"steps[1]", func() error {
+			_, err := c.Runs.StartRun(ctx, &lifecyclev1.StartRunRequest{All: true, Steps: []lifecyclev1.RunStep{1, 1}})
+			return err
+		}},
+		{"run_id", func() error {
+			_, err := c.Runs.GetRun(ctx, &lifecyclev1.GetRunRequest{})
+			return err
+		}},
+		{"state", func() error {
+			_, err := c.Outbox.ListDeliveries(ctx, &lifecyclev1.ListDeliveriesRequest{State: 9})
+			return err
+		}},
+		{"kind", func() error {
+			_, err := c.Outbox.ReplayDeliveries(ctx, &lifecyclev1.ReplayDeliveriesRequest{})
+			return err
+		}},
+		{"mode", func() error {
+			_, err := c.Monitoring.CheckDrift(ctx, &monitoringv1.CheckDriftRequest{ModelName: "churn", Mode: 7})
+			return err
+		}},
+		{"score_batch_id", func() error {
+			_, err := c.Monitoring.CheckDrift(ctx, &monitoringv1.CheckDriftRequest{ModelName: "churn", ScoreBatchId: "latest"})
+			return err
+		}},
+		{"subject", func() error {
+			_, err := c.Monitoring.GetStatistics(ctx, &monitoringv1.GetStatisticsRequest{ModelName: "churn"})
+			return err
+		}},
+		{"log_offset", func() error { return drain2(c.WatchTraining(ctx, "t-1", -1)) }},
+		{"run_id", func() error { return drain2(c.WatchRun(ctx, "a b")) }},
+		{"version", func() error {
+			return drain2(c.StreamValidate(ctx, &lifecyclev1.StreamValidateRequest{ModelName: "churn", Version: -1}))
 		}},
 	} {
 		err := tc.call()

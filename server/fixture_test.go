@@ -155,6 +155,32 @@ func fillRefusals(d *Deps) {
 	}
 }
 
+// fillLifecycle adds services that refuse where serveTest leaves nil, which is a daemon without them.
+func fillLifecycle(d Deps) Deps {
+	if d.Trainings == nil {
+		d.Trainings = trainingRefusals{}
+	}
+	if d.Triggers == nil {
+		d.Triggers = triggerRefusals{}
+	}
+	if d.Schedules == nil {
+		d.Schedules = scheduleRefusals{}
+	}
+	if d.Runs == nil {
+		d.Runs = runRefusals{}
+	}
+	if d.Deliveries == nil {
+		d.Deliveries = deliveryRefusals{}
+	}
+	if d.Reconciler == nil {
+		d.Reconciler = reconcilerRefusals{}
+	}
+	if d.Monitor == nil {
+		d.Monitor = monitorRefusals{}
+	}
+	return d
+}
+
 type refusals struct{ err error }
 
 func (r refusals) cause() error {
@@ -200,11 +226,19 @@ func (r refusals) Load(context.Context, string) (*scoring.Loaded, error) { retur
 
 func (r refusals) NewUpload(context.Context) (registry.Upload, error) { return nil, r.cause() }
 
+func (r refusals) Fetch(context.Context, string) (string, registry.Artifact, error) {
+	return "", registry.Artifact{}, r.cause()
+}
+
 func (r refusals) Validate(context.Context, gate.Request) (gate.Report, error) {
 	return gate.Report{}, r.cause()
 }
 
 func (r refusals) Report(context.Context, string, int64) (gate.Report, error) {
+	return gate.Report{}, r.cause()
+}
+
+func (r refusals) Waive(context.Context, gate.WaiveRequest) (gate.Report, error) {
 	return gate.Report{}, r.cause()
 }
 

@@ -200,11 +200,11 @@ func TestRegisterCancelledLeavesNothing(t *testing.T) {
 	}
 }
 
-// fullUploads is a registry on a full disk: as in registry/local, the error of a write sticks to the upload.
-type fullUploads struct{ Uploads }
+// fullArtifacts is a registry on a full disk: as in registry/local, the error of a write sticks to the upload.
+type fullArtifacts struct{ Artifacts }
 
-func (u fullUploads) NewUpload(ctx context.Context) (registry.Upload, error) {
-	up, err := u.Uploads.NewUpload(ctx)
+func (u fullArtifacts) NewUpload(ctx context.Context) (registry.Upload, error) {
+	up, err := u.Artifacts.NewUpload(ctx)
 	return fullUpload{up}, err
 }
 
@@ -234,7 +234,7 @@ func TestRegisterOnAFullDiskSaysSoOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := serveTest(t, Deps{Registry: fullUploads{reg}}, Options{})
+	f := serveTest(t, Deps{Registry: fullArtifacts{reg}}, Options{})
 	before := len(files(t, dir))
 	model := filepath.Join(t.TempDir(), "model.txt")
 	if err := os.WriteFile(model, []byte("tree"), 0o600); err != nil {

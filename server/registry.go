@@ -19,8 +19,10 @@ const maxRegisterFiles = 1000
 type registryService struct {
 	lifecyclev1.UnimplementedRegistryServiceServer
 
-	registry Uploads
+	registry Artifacts
 	versions Versions
+	models   Models
+	gates    Gates
 	limit    int64 // bytes of all files of a version
 }
 
@@ -42,7 +44,7 @@ func (s *registryService) Register(stream lifecyclev1.RegistryService_RegisterSe
 		return errors.Join(err, upload.Abort()) // Abort closes the file; Close would repeat the error of a write
 	}
 	v, already, err := s.versions.Register(ctx, version.RegisterRequest{
-		Model: start.GetModelName(), Artifact: artifact, ModelFile: in.model, GoldenFile: in.golden,
+		Model: start.GetModelName(), Artifact: artifact, ModelFile: in.model, GoldenFile: in.golden, HoldoutFile: in.holdout,
 		RunID: start.GetRunId(), GitSHA: start.GetGitSha(), TrainedAt: trainedAt(start), Tags: start.GetTags(),
 		Actor: actor(ctx, start.GetActor()), AuthMethod: authMethod, RequestID: callOf(ctx).id,
 	})
@@ -65,13 +67,13 @@ func trainedAt(r *lifecyclev1.RegisterStart) time.Time {
 
 // registering is one Register call while its files come in.
 type registering struct {
-	upload        registry.Upload
-	limit         int64
-	names         map[string]bool
-	model, golden string
-	file          io.WriteCloser // nil between files
-	fileName      string
-	bytes         int64
+	upload                 registry.Upload
+	limit                  int64
+	names                  map[string]bool
+	model, golden, holdout string
+	file                   io.WriteCloser // nil between files
+	fileName               string
+	bytes                  int64
 }
 
 func (in *registering) start(stream lifecyclev1.RegistryService_RegisterServer) (*lifecyclev1.RegisterStart, error) {
@@ -149,21 +151,7 @@ func (in *registering) begin(f *lifecyclev1.RegisterFile) error {
 	case len(in.names) == maxRegisterFiles:
 		c.failf("file", "is one too many: a version has at most %d files", maxRegisterFiles)
 	}
-	switch f.GetRole() {
-	case lifecyclev1.FileRole_FILE_ROLE_MODEL:
-		if in.model != "" {
-			c.failf("file.role", "FILE_ROLE_MODEL was given to %q before; a version has one model file", clip(in.model))
-		}
-		in.model = name
-	case lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS:
-		if in.golden != "" {
-			c.failf("file.role", "FILE_ROLE_GOLDEN_ROWS was given to %q before", clip(in.golden))
-		}
-		in.golden = name
-	case lifecyclev1.FileRole_FILE_ROLE_OTHER:
-	default:
-		c.failf("file.role", "is %d; use FILE_ROLE_MODEL, FILE_ROLE_GOLDEN_ROWS or FILE_ROLE_OTHER", f.GetRole())
-	}
+	in.role(&c, f)
 	if err := c.err(); err != nil {
 		return err
 	}
@@ -173,6 +161,28 @@ func (in *registering) begin(f *lifecyclev1.RegisterFile) error {
 	}
 	in.names[name], in.file, in.fileName = true, w, name
 	return nil
+}
+
+// role notes what a file is for; each role but FILE_ROLE_OTHER is given once.
+func (in *registering) role(c *check, f *lifecyclev1.RegisterFile) {
+	var holder *string
+	switch f.GetRole() {
+	case lifecyclev1.FileRole_FILE_ROLE_MODEL:
+		holder = &in.model
+	case lifecyclev1.FileRole_FILE_ROLE_GOLDEN_ROWS:
+		holder = &in.golden
+	case lifecyclev1.FileRole_FILE_ROLE_HOLDOUT_ROWS:
+		holder = &in.holdout
+	case lifecyclev1.FileRole_FILE_ROLE_OTHER:
+		return
+	default:
+		c.failf("file.role", "is %d; use FILE_ROLE_MODEL, _GOLDEN_ROWS, _HOLDOUT_ROWS or _OTHER", f.GetRole())
+		return
+	}
+	if *holder != "" {
+		c.failf("file.role", "%s was given to %q before", f.GetRole(), clip(*holder))
+	}
+	*holder = f.GetName()
 }
 
 func (in *registering) write(chunk []byte) error {
@@ -208,13 +218,13 @@ func (s *registryService) ListModels(
 	if err != nil {
 		return nil, err
 	}
-	out := &lifecyclev1.ListModelsResponse{}
-	for _, m := range models {
-		out.Models = append(out.Models, &lifecyclev1.RegisteredModel{
-			Name: m.Name, Versions: m.Versions, LatestVersion: m.Latest, ChampionVersion: m.Champion, Generation: m.Generation,
-		})
+	return &lifecyclev1.ListModelsResponse{Models: each(models, modelProto)}, nil
+}
+
+func modelProto(m version.Model) *lifecyclev1.RegisteredModel {
+	return &lifecyclev1.RegisteredModel{
+		Name: m.Name, Versions: m.Versions, LatestVersion: m.Latest, ChampionVersion: m.Champion, Generation: m.Generation,
 	}
-	return out, nil
 }
 
 // ListVersions lists a model's versions, newest first.
@@ -230,9 +240,5 @@ func (s *registryService) ListVersions(
 	if err != nil {
 		return nil, err
 	}
-	out := &lifecyclev1.ListVersionsResponse{}
-	for _, v := range versions {
-		out.Versions = append(out.Versions, versionProto(v))
-	}
-	return out, nil
+	return &lifecyclev1.ListVersionsResponse{Versions: each(versions, versionProto)}, nil
 }

@@ -38,6 +38,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
+	monitoringv1 "github.com/treeline-ml/treeline/gen/treeline/monitoring/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
 	"github.com/treeline-ml/treeline/internal/arrowguard"
 )
@@ -123,6 +124,24 @@ func newDrain() *drain {
 	return d
 }
 
+// bind returns a context that ends with the call, and with errDraining when watchers have to go.
+func (d *drain) bind(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	release := context.AfterFunc(d.ended, func() { cancel(errDraining) })
+	return ctx, func(cause error) {
+		release()
+		cancel(cause)
+	}
+}
+
+// drainCause is why a bound context ended, where err only says that it did.
+func drainCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); ctx.Err() != nil && cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
 // New registers the services of d on two gRPC servers. It reports NOT_SERVING until SetReady(true).
 func New(d Deps, o Options) (*Server, error) {
 	if err := d.check(); err != nil {
@@ -145,18 +164,24 @@ func New(d Deps, o Options) (*Server, error) {
 		versions: d.Versions, resolver: d.Resolver, models: d.Models,
 	})
 	lifecyclev1.RegisterRegistryServiceServer(s.admin.grpc, &registryService{
-		registry: d.Registry, versions: d.Versions, limit: o.UploadBytes,
+		registry: d.Registry, versions: d.Versions, models: d.Models, gates: d.Gates, limit: o.UploadBytes,
 	})
-	lifecyclev1.RegisterValidationServiceServer(s.admin.grpc, &validationService{gates: d.Gates})
-	lifecyclev1.RegisterPromotionServiceServer(s.admin.grpc, &promotionService{promotions: d.Promotions})
+	lifecyclev1.RegisterValidationServiceServer(s.admin.grpc, &validationService{gates: d.Gates, drain: s.drain})
+	lifecyclev1.RegisterPromotionServiceServer(s.admin.grpc, &promotionService{promotions: d.Promotions, gates: d.Gates})
 	lifecyclev1.RegisterAuditServiceServer(s.admin.grpc, &auditService{audit: d.Audit})
+	lifecyclev1.RegisterTrainingServiceServer(s.admin.grpc, &trainingService{trainings: d.Trainings, drain: s.drain})
+	lifecyclev1.RegisterTriggerServiceServer(s.admin.grpc, &triggerService{triggers: d.Triggers})
+	lifecyclev1.RegisterScheduleServiceServer(s.admin.grpc, &scheduleService{schedules: d.Schedules})
+	lifecyclev1.RegisterOrchestrationServiceServer(s.admin.grpc, &orchestrationService{runs: d.Runs, drain: s.drain})
+	lifecyclev1.RegisterOutboxServiceServer(s.admin.grpc, &outboxService{deliveries: d.Deliveries, reconciler: d.Reconciler})
+	monitoringv1.RegisterMonitoringServiceServer(s.admin.grpc, &monitoringService{monitor: d.Monitor})
 	reflection.Register(s.admin.grpc)
 	s.SetReady(false)
 	return s, nil
 }
 
 func newListener(d Deps, o Options, dr *drain) listener {
-	c := &calls{logger: d.Logger, options: o, drain: dr}
+	c := &calls{logger: d.Logger, options: o, drain: dr, absent: d.absent()}
 	g := grpc.NewServer(
 		grpc.StatsHandler(otelgrpc.NewServerHandler(telemetry(d.Tracer, d.Meter)...)),
 		grpc.ChainUnaryInterceptor(c.unary),

@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "rewrite docs/errors.md")
 
 // sentinelRoots are the packages below which every exported Err variable needs a rule.
 var sentinelRoots = []string{
-	"warehouse", "registry", "store", "lifecycle", "scoring", "frame", "loader", "forest", "engine", "internal/arrowguard",
+	"warehouse", "registry", "store", "lifecycle", "monitor", "scoring", "frame", "loader", "forest", "engine", "internal/arrowguard",
 }
 
 // sentinels lists the exported package-level Err variables of the product as "package.ErrName".

@@ -22,6 +22,7 @@ const (
 	maxLabelBytes  = 256 // run ids, git shas, tag keys
 	maxTagBytes    = 4096
 	maxTags        = 100
+	maxGates       = 64
 	maxPathBytes   = 4096
 	maxTokenBytes  = 1024
 	maxPageSize    = 1000
@@ -139,6 +140,13 @@ func (c *check) batchID(field, id string) {
 	}
 }
 
+// id wants an id that some answer had: printable, without spaces.
+func (c *check) id(field, id string) {
+	if !saneID(id) {
+		c.failf(field, "%q is not an id that an answer had", clip(id))
+	}
+}
+
 // text wants at most limit bytes of valid UTF-8 without control characters.
 func (c *check) text(field, s string, limit int) {
 	switch {
@@ -168,6 +176,21 @@ func (c *check) reason(field, s string) {
 		return
 	}
 	c.text(field, s, maxReasonBytes)
+}
+
+// gates wants names of gates, none twice.
+func (c *check) gates(field string, names []string) {
+	if len(names) > maxGates {
+		c.failf(field, "has %d entries, at most %d are accepted", len(names), maxGates)
+		return
+	}
+	for i, n := range names {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if n == "" {
+			c.failf(at, "is empty")
+		}
+		c.line(at, n, maxLabelBytes)
+	}
 }
 
 func (c *check) tags(field string, tags map[string]string) {

@@ -84,6 +84,9 @@ const (
 	ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND ErrorReason = 45
 	// The daemon runs without what the call needs, a trainer or an external registry; the message names the key to set.
 	ErrorReason_ERROR_REASON_SERVICE_NOT_CONFIGURED ErrorReason = 46
+	ErrorReason_ERROR_REASON_RUN_NOT_ACTIVE         ErrorReason = 47
+	// The configuration itself pauses the schedule.
+	ErrorReason_ERROR_REASON_SCHEDULE_PAUSED ErrorReason = 48
 )
 
 // Enum value maps for ErrorReason.
@@ -136,6 +139,8 @@ var (
 		44: "ERROR_REASON_DELIVERY_NOT_FOUND",
 		45: "ERROR_REASON_STATISTICS_NOT_FOUND",
 		46: "ERROR_REASON_SERVICE_NOT_CONFIGURED",
+		47: "ERROR_REASON_RUN_NOT_ACTIVE",
+		48: "ERROR_REASON_SCHEDULE_PAUSED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -185,6 +190,8 @@ var (
 		"ERROR_REASON_DELIVERY_NOT_FOUND":     44,
 		"ERROR_REASON_STATISTICS_NOT_FOUND":   45,
 		"ERROR_REASON_SERVICE_NOT_CONFIGURED": 46,
+		"ERROR_REASON_RUN_NOT_ACTIVE":         47,
+		"ERROR_REASON_SCHEDULE_PAUSED":        48,
 	}
 )
 
@@ -219,7 +226,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xc0\f\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\x83\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -268,7 +275,9 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"!ERROR_REASON_REGISTRY_UNAVAILABLE\x10+\x12#\n" +
 	"\x1fERROR_REASON_DELIVERY_NOT_FOUND\x10,\x12%\n" +
 	"!ERROR_REASON_STATISTICS_NOT_FOUND\x10-\x12'\n" +
-	"#ERROR_REASON_SERVICE_NOT_CONFIGURED\x10.BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"#ERROR_REASON_SERVICE_NOT_CONFIGURED\x10.\x12\x1f\n" +
+	"\x1bERROR_REASON_RUN_NOT_ACTIVE\x10/\x12 \n" +
+	"\x1cERROR_REASON_SCHEDULE_PAUSED\x100BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once
