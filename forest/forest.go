@@ -267,8 +267,8 @@ type Input struct {
 
 // File is one file of a model that has several.
 type File struct {
-	Name   string // relative to the directory of the file that was opened, with slashes
-	Digest string // "sha256:<hex>"
+	Name   string `json:"name"`   // relative to the directory of the file that was opened, with slashes
+	Digest string `json:"digest"` // "sha256:<hex>"
 }
 
 // Task is what a model predicts, as far as its link tells.

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,11 +54,15 @@ type description struct {
 	Objective         string        `json:"objective"`
 	Task              string        `json:"task"`
 	Digest            string        `json:"digest"`
+	Files             []forest.File `json:"files"` // of an MLflow model; empty for a single file
 	InputType         string        `json:"input_type"`
 	SumType           string        `json:"sum_type"`
 	Outputs           int           `json:"outputs"`
 	Iterations        int           `json:"iterations"`
 	BestIteration     *int          `json:"best_iteration"` // null when the file names none
+	StopsAfter        int           `json:"stops_after"`    // rounds that are scored unless --iterations says otherwise; 0: all
+	Missing           string        `json:"missing"`        // number that the model reads as missing besides NaN; empty for none
+	Estimator         string        `json:"estimator"`      // Python class; empty for a library's own file
 	Trees             int           `json:"trees"`
 	Nodes             int           `json:"nodes"`
 	Leaves            int           `json:"leaves"`
@@ -87,10 +92,14 @@ func describe(src source, p *engine.Program) description {
 		Objective: m.Provenance.Objective, Task: taskName(m.Task()), Digest: m.Provenance.Digest,
 		InputType: floatName(m.Arithmetic.Input), SumType: floatName(m.Arithmetic.Sum),
 		Outputs: m.Outputs, Iterations: m.Iterations, BestIteration: m.Provenance.BestIteration, Trees: len(m.Trees),
+		StopsAfter: m.Stop, Estimator: m.Provenance.Estimator, Files: append([]forest.File{}, m.Provenance.Files...),
 		Engine: engine.Build(), Kernel: p.Explain().String(),
 		RawColumns: frame.RawColumns(p.Outputs()), PredictionColumns: frame.PredColumns(p.Width()),
 		Classes:  append([]string{}, m.Classes...),
 		Features: make([]featureInfo, len(m.Features)),
+	}
+	if m.Missing != nil {
+		d.Missing = strconv.FormatFloat(*m.Missing, 'g', -1, 64)
 	}
 	for i := range m.Trees {
 		t := &m.Trees[i]
@@ -171,13 +180,32 @@ func (d description) table(w io.Writer, width int) error {
 	facts.Row("path", d.Path)
 	facts.Row("format", d.Format)
 	facts.Row("library", strings.TrimSpace(d.Library+" "+d.Version))
+	if d.Estimator != "" {
+		facts.Row("estimator", d.Estimator)
+	}
 	facts.Row("objective", render.OrDash(d.Objective))
 	facts.Row("task", d.Task)
 	facts.Row("digest", d.Digest)
+	for i, f := range d.Files {
+		if i > 0 {
+			facts.Row("", f.Digest+" "+f.Name)
+		}
+	}
 	facts.Row("arithmetic", "inputs "+d.InputType+", sums "+d.SumType)
-	facts.Row("trees", fmt.Sprintf("%s in %s iterations", render.Count(int64(d.Trees)), render.Count(int64(d.Iterations))))
-	if d.BestIteration != nil {
+	trees := render.Count(int64(d.Trees))
+	if d.Iterations > 0 {
+		trees += fmt.Sprintf(" in %s iterations", render.Count(int64(d.Iterations)))
+	}
+	facts.Row("trees", trees)
+	switch {
+	case d.StopsAfter > 0:
+		facts.Row("scored", fmt.Sprintf("the first %s iterations, as the estimator predicts; --iterations %d for all",
+			render.Count(int64(d.StopsAfter)), d.Iterations))
+	case d.BestIteration != nil:
 		facts.Row("best iteration", bestIteration(*d.BestIteration, d.Iterations))
+	}
+	if d.Missing != "" {
+		facts.Row("missing", "NaN and "+d.Missing)
 	}
 	facts.Row("nodes", render.Count(int64(d.Nodes)))
 	facts.Row("leaves", render.Count(int64(d.Leaves)))

@@ -71,7 +71,7 @@ Exit code 0: every value is identical. 3: some value differs.`,
 // differenceHint says what to look at when scores differ. An early-stopped model is told first: the library's own two ways
 // to predict differ on it.
 func differenceHint(m *forest.Model, iterations int) string {
-	if n := stopsAt(m.Provenance.BestIteration, m.Iterations); n > 0 && iterations != n {
+	if n := stopsAt(m.Provenance.BestIteration, m.Iterations); n > 0 && iterations != n && m.Stop == 0 {
 		return fmt.Sprintf("training stopped early: if F was made by scikit-learn's wrapper, give --iterations %d", n)
 	}
 	return "was F made by this very model, with the same --missing, --base-margin and --iterations?"
