@@ -13,11 +13,13 @@ import (
 	"github.com/treeline-ml/treeline/internal/service"
 	"github.com/treeline-ml/treeline/internal/telemetry"
 	"github.com/treeline-ml/treeline/lifecycle/audit"
+	"github.com/treeline-ml/treeline/lifecycle/feature"
 	"github.com/treeline-ml/treeline/lifecycle/gate"
-	"github.com/treeline-ml/treeline/lifecycle/outbox"
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/version"
+	"github.com/treeline-ml/treeline/lifecycle/workflow"
 	"github.com/treeline-ml/treeline/loader"
+	"github.com/treeline-ml/treeline/monitor"
 	"github.com/treeline-ml/treeline/registry/local"
 	"github.com/treeline-ml/treeline/scoring"
 	"github.com/treeline-ml/treeline/server"
@@ -35,9 +37,12 @@ type daemon struct {
 	open   *service.Group
 
 	store     *sqlite.Store
+	told      store.Store // store, waking the outbox relay
 	registry  *local.Registry
 	warehouse *duckdb.Warehouse
-	configs   []scoring.ModelConfig
+	settings  *settings
+	engine    *workflow.Engine
+	auto      unattended
 	models    *scoring.Models
 	batcher   *scoring.Batcher
 	server    *server.Server
@@ -46,7 +51,7 @@ type daemon struct {
 // assemble opens the parts in the order in which they need each other. What it opened before an error is in d.open.
 func (d *daemon) assemble(ctx context.Context) error {
 	var err error
-	if d.configs, err = modelConfigs(d.cfg.Models); err != nil {
+	if d.settings, err = loadSettings(d.cfg.Models); err != nil {
 		return err
 	}
 	if err := d.openState(ctx); err != nil {
@@ -120,7 +125,8 @@ func (d *daemon) openWarehouse(ctx context.Context) error {
 	return nil
 }
 
-// pruneSnapshots removes the pinned inputs that no batch of the ledger names: those of batches that never began.
+// pruneSnapshots removes the pinned inputs that neither a batch of the ledger nor a training names: those of batches that
+// never began.
 func (d *daemon) pruneSnapshots(ctx context.Context) error {
 	needed := map[string]bool{}
 	ledger := store.NewLedger(d.store)
@@ -137,6 +143,26 @@ func (d *daemon) pruneSnapshots(ctx context.Context) error {
 		}
 		q.PageToken = next
 	}
+	for q := (store.TrainingQuery{}); ; {
+		var (
+			rows []store.Training
+			next string
+		)
+		err := d.store.View(ctx, func(r store.Reader) (err error) {
+			rows, next, err = r.Trainings(q)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("reading which snapshots trainings need: %w", err)
+		}
+		for _, t := range rows {
+			needed[t.InputVersion] = true
+		}
+		if next == "" {
+			break
+		}
+		q.PageToken = next
+	}
 	removed, freed, err := d.warehouse.PruneSnapshots(func(version string) bool { return needed[version] })
 	if err != nil {
 		return err
@@ -147,43 +173,72 @@ func (d *daemon) pruneSnapshots(ctx context.Context) error {
 	return nil
 }
 
-// wire builds the services and the server.
+// core are the services that others are wired to.
+type core struct {
+	versions   *version.Service
+	gates      *gate.Service
+	promotions *promotion.Service
+	monitor    *monitor.Service
+	checks     *driftChecks
+}
+
+// wire builds the services and the server, and starts those that work by themselves.
 func (d *daemon) wire(ctx context.Context, uploads string) error {
-	versions := version.New(version.Deps{Store: d.store, Registry: d.registry, Open: loader.Open, Logger: d.log})
-	gates := gate.New(gate.Deps{
-		Store: d.store, Versions: versions, Columns: &featureColumns{warehouse: d.warehouse, configs: d.configs}, Logger: d.log,
-	})
-	relay := outbox.New(outbox.Deps{
-		Store:    d.store,
-		Handlers: map[string]outbox.Handler{promotion.OutboxKind: promotion.NewMirror(d.warehouse)},
-		Logger:   d.log,
-	})
-	if err := relay.Start(ctx); err != nil {
+	p := &core{}
+	if err := d.wireCore(p); err != nil {
 		return err
 	}
-	d.open.Add("outbox relay", service.StopFunc(func(ctx context.Context) error {
-		if err := relay.Stop(ctx); err != nil {
-			return err
-		}
-		// What a change just left in the outbox is delivered now; what cannot be waits for the next start.
-		ctx, cancel := context.WithTimeout(ctx, d.cfg.Shutdown.Timeout)
-		defer cancel()
-		if err := relay.Drain(ctx); err != nil {
-			d.log.Warn("the outbox was not emptied; the next start goes on", "error", err)
-		}
-		return nil
-	}))
-	promotions := promotion.New(promotion.Deps{
-		Store: d.store, Registry: d.registry, Verifier: gates, Committed: relay.Wake, Logger: d.log,
-	})
+	deps, err := d.wireScoring(p)
+	if err != nil {
+		return err
+	}
+	if err := d.wireUnattended(p); err != nil {
+		return err
+	}
+	if d.server, err = server.New(d.served(p, deps), server.Options{
+		UnaryBytes: int(d.cfg.GRPC.UnaryBytes), StreamBytes: int(d.cfg.GRPC.StreamBytes), UploadBytes: int64(d.cfg.GRPC.UploadBytes),
+		UploadDir: uploads, MaxStreams: uint32(d.cfg.GRPC.MaxStreams), UnaryTimeout: d.cfg.GRPC.UnaryTimeout,
+		ScoreBytes: int64(d.cfg.GRPC.ScoreBytes), Arrow: arrowLimits(d.cfg.Arrow),
+	}); err != nil {
+		return err
+	}
+	return d.startUnattended(ctx, p)
+}
 
-	d.models = scoring.NewModels(versions.LoadDigest, d.cfg.Scoring.CachedModels)
+// wireCore builds versions, gates, promotions and statistics, which know each other.
+func (d *daemon) wireCore(p *core) error {
+	columns := &featureColumns{warehouse: d.warehouse, configs: d.settings.scoring()}
+	if err := d.openOutbox(p); err != nil {
+		return err
+	}
+	d.engine = workflow.New(workflow.Deps{Store: d.told, Logger: d.log})
+	p.versions = version.New(version.Deps{Store: d.told, Registry: d.registry, Open: loader.Open, Logger: d.log})
+	d.models = scoring.NewModels(p.versions.LoadDigest, d.cfg.Scoring.CachedModels)
+	rows := &trainingRows{store: d.store, versions: p.versions, warehouse: d.warehouse, features: func() *feature.Service { return d.auto.features }}
+	p.monitor = monitor.New(monitor.Deps{
+		Store: d.told, Training: rows.open, Model: (&described{versions: p.versions, models: d.models, columns: columns}).model,
+		Options: d.settings.drift, Logger: d.log,
+	})
+	p.checks = newDriftChecks(p.monitor, d.log)
+	gates := gate.Deps{
+		Store: d.told, Versions: p.versions, Columns: columns, Policies: d.settings.gates, Statistics: p.monitor, Logger: d.log,
+	}
+	if process, ok := d.python(); ok {
+		gates.Runner = validators{process}
+	}
+	p.gates = gate.New(gates)
+	p.promotions = promotion.New(promotion.Deps{Store: d.told, Registry: d.registry, Verifier: p.gates, Logger: d.log})
+	return nil
+}
+
+func (d *daemon) wireScoring(p *core) (scoring.Deps, error) {
 	deps := scoring.Deps{
-		Resolver:  &resolver{store: d.store, versions: versions, promotions: promotions},
+		Resolver:  &resolver{store: d.store, versions: p.versions, promotions: p.promotions},
 		Models:    d.models,
 		Warehouse: d.warehouse,
 		Ledger:    &ledger{store: store.NewLedger(d.store)},
-		Configs:   d.configs,
+		Configs:   d.settings.scoring(),
+		Profiles:  &profiles{monitor: p.monitor, done: p.checks, log: d.log},
 		Options: scoring.Options{
 			Threads: d.cfg.Scoring.Threads, MemoryBudget: int64(d.cfg.Scoring.MemoryBudget), RowErrors: rowPolicy(d.cfg.Scoring.RowErrors),
 		},
@@ -191,19 +246,34 @@ func (d *daemon) wire(ctx context.Context, uploads string) error {
 		Logger: d.log,
 	}
 	var err error
-	if d.batcher, err = scoring.NewBatcher(deps); err != nil {
-		return err
-	}
-	d.server, err = server.New(server.Deps{
+	d.batcher, err = scoring.NewBatcher(deps)
+	return deps, err
+}
+
+// served are the services behind the handlers. A nil pointer in an interface would not be nil, so what is absent is left
+// out.
+func (d *daemon) served(p *core, deps scoring.Deps) server.Deps {
+	out := server.Deps{
 		Online: scoring.NewOnline(deps), Batches: d.batcher, Resolver: deps.Resolver, Models: d.models, Registry: d.registry,
-		Versions: versions, Gates: gates, Promotions: promotions, Audit: audit.New(audit.Deps{Store: d.store}),
-		Logger: d.log, Tracer: d.traces.Provider,
-	}, server.Options{
-		UnaryBytes: int(d.cfg.GRPC.UnaryBytes), StreamBytes: int(d.cfg.GRPC.StreamBytes), UploadBytes: int64(d.cfg.GRPC.UploadBytes),
-		UploadDir: uploads, MaxStreams: uint32(d.cfg.GRPC.MaxStreams), UnaryTimeout: d.cfg.GRPC.UnaryTimeout,
-		ScoreBytes: int64(d.cfg.GRPC.ScoreBytes), Arrow: arrowLimits(d.cfg.Arrow),
-	})
-	return err
+		Versions: p.versions, Gates: p.gates, Promotions: p.promotions, Audit: audit.New(audit.Deps{Store: d.store}),
+		Deliveries: d.auto.relay, Monitor: p.monitor, Logger: d.log, Tracer: d.traces.Provider,
+	}
+	if d.auto.trainings != nil {
+		out.Trainings = d.auto.trainings
+	}
+	if d.auto.triggers != nil {
+		out.Triggers = d.auto.triggers
+	}
+	if d.auto.runs != nil {
+		out.Runs = d.auto.runs
+	}
+	if d.auto.schedules != nil {
+		out.Schedules = d.auto.schedules
+	}
+	if d.auto.projection != nil {
+		out.Reconciler = d.auto.projection
+	}
+	return out
 }
 
 func arrowLimits(a config.Arrow) arrowguard.Limits {
@@ -218,27 +288,4 @@ func rowPolicy(s string) scoring.RowPolicy {
 		return scoring.RowsNull
 	}
 	return scoring.RowsFail
-}
-
-// modelConfigs reads the per-model files.
-func modelConfigs(paths []string) ([]scoring.ModelConfig, error) {
-	var out []scoring.ModelConfig
-	from := map[string]string{}
-	for _, p := range paths {
-		m, err := config.LoadModel(p)
-		if err != nil {
-			return nil, err
-		}
-		if first, ok := from[m.RegisteredModelName]; ok {
-			return nil, fmt.Errorf("%s: registered_model_name: %q is configured by %s already: %w", p, m.RegisteredModelName, first, config.ErrInvalid)
-		}
-		from[m.RegisteredModelName] = p
-		out = append(out, scoring.ModelConfig{
-			Key: m.ModelKey, Name: m.RegisteredModelName, FeaturesTable: m.Data.FeaturesTable, Label: m.Data.LabelCol,
-			Keys: m.Data.KeyCols, DateColumn: m.Data.DateCol, Exclude: m.Data.ExcludeCols,
-			Output:    warehouse.TableName{Catalog: m.Output.Catalog, Schema: m.Output.Schema, Table: m.Output.Table},
-			Threshold: m.DecisionThreshold,
-		})
-	}
-	return out, nil
 }

@@ -122,7 +122,7 @@ func (s *Service) Start(ctx context.Context) error {
 }
 
 // Stop ends the background work and waits for it.
-func (s *Service) Stop() {
+func (s *Service) Stop(context.Context) error {
 	s.mu.Lock()
 	stop, done := s.stop, s.done
 	s.stop = nil
@@ -131,6 +131,7 @@ func (s *Service) Stop() {
 		stop()
 		<-done
 	}
+	return nil
 }
 
 func (s *Service) run(ctx context.Context, done chan struct{}) {

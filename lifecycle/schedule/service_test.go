@@ -68,7 +68,11 @@ func during(t *testing.T, path string, d time.Duration, deps schedule.Deps, f fu
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stop()
+	defer func() {
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
 	if f != nil {
 		synctest.Wait()
 		f(s)
