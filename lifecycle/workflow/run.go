@@ -110,7 +110,7 @@ func (r *run) finish(w *store.Workflow, out any, err error) error {
 	switch {
 	case broken != nil:
 		err = broken
-	case interrupted || (err != nil && !cancelled && r.life.Err() != nil):
+	case interrupted || (err != nil && !errors.Is(err, ErrCancelled) && r.life.Err() != nil):
 		return ErrStopped
 	case cancelled && err != nil:
 	default:
