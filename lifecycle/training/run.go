@@ -115,8 +115,7 @@ func (s *Service) train(c *workflow.Context, in input) (v int64, fail *failure, 
 
 // stepFailure tells the failure of a step from the end of the workflow.
 func stepFailure(err error, doing, hint string) (*failure, error) {
-	var step *workflow.StepError
-	if errors.As(err, &step) {
+	if step, ok := errors.AsType[*workflow.StepError](err); ok {
 		return &failure{Error: doing + ": " + step.Message, Hint: hint}, nil
 	}
 	return nil, err
@@ -151,7 +150,16 @@ func (s *Service) attempts(c *workflow.Context, in input, t store.Training, snap
 		a, err := workflow.Step(c, fmt.Sprintf("attempt %d", n), func(ctx context.Context) (attempt, error) {
 			return s.attempt(ctx, in, t, snap, n)
 		})
-		if fail, err := stepFailure(err, "running the trainer", "its directory was removed or damaged; train again"); fail != nil || err != nil {
+		fail, err := stepFailure(err, "following the trainer", "its directory was removed or damaged; train again")
+		if fail != nil {
+			if _, err := workflow.Step(c, "stop", func(ctx context.Context) (bool, error) { return true, s.stop(ctx, t.ID) }); err != nil {
+				if _, failed := errors.AsType[*workflow.StepError](err); !failed {
+					return a, nil, err
+				}
+				s.d.Logger.ErrorContext(c, "a trainer that was lost sight of may still run", "training", t.ID, "error", err)
+			}
+		}
+		if fail != nil || err != nil {
 			return a, fail, err
 		}
 		switch {
@@ -215,7 +223,7 @@ func (s *Service) attempt(ctx context.Context, in input, t store.Training, snap 
 		return attempt{}, ctx.Err()
 	}
 	if err != nil {
-		return attempt{Error: err.Error()}, nil
+		return attempt{Error: err.Error()}, nil //nolint:nilerr // the attempt's outcome
 	}
 	if err := s.save(ctx, t.ID, func(t *store.Training) { t.Handle = string(h) }); err != nil {
 		return attempt{}, err
@@ -347,7 +355,7 @@ func copyFile(up registry.Upload, f File) (err error) {
 
 // cancelled stops the work, wherever it is, and ends the training. It returns the cancellation.
 func (s *Service) cancelled(c *workflow.Context, in input, cause error) error {
-	_, err := workflow.Step(c, "stop", func(ctx context.Context) (bool, error) { return true, s.stop(ctx, in.TrainingID) })
+	_, err := workflow.Step(c, "stop cancelled", func(ctx context.Context) (bool, error) { return true, s.stop(ctx, in.TrainingID) })
 	if errors.Is(err, workflow.ErrStopped) {
 		return err
 	}

@@ -498,8 +498,7 @@ func TestOneProcessForAKey(t *testing.T) {
 	o := options(t, dir)
 	o.Limits.Misses = 1000
 	runs := filepath.Join(t.TempDir(), "runs")
-	s := spec("gate", nil)
-	s.Features.Path = runs
+	s := spec("gate", map[string]any{"runs": runs})
 	type answer struct {
 		h   training.Handle
 		err error
@@ -537,8 +536,7 @@ func TestNeverTwice(t *testing.T) {
 	for _, lost := range []string{"", "work.json"} {
 		dir := t.TempDir()
 		runs := filepath.Join(t.TempDir(), "runs")
-		s := spec("group_killed", nil)
-		s.Features.Path = runs
+		s := spec("group_killed", map[string]any{"runs": runs})
 		r := submit(t, options(t, dir), s)
 		r.end()
 		if lost != "" {

@@ -28,8 +28,7 @@ func daemon() int {
 		fmt.Println(err)
 		return 1
 	}
-	s := spec(os.Getenv("TREELINE_TEST_KIND"), nil)
-	s.Features.Path = os.Getenv("TREELINE_TEST_RUNS")
+	s := spec(os.Getenv("TREELINE_TEST_KIND"), map[string]any{"runs": os.Getenv("TREELINE_TEST_RUNS")})
 	h, err := tr.Submit(context.Background(), "t1/1", s)
 	if err != nil {
 		fmt.Println(err)
@@ -98,8 +97,7 @@ func TestOrphanIsAdopted(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := spec("gate", nil)
-			s.Features.Path = runs
+			s := spec("gate", map[string]any{"runs": runs})
 			h, err := r.tr.Submit(t.Context(), r.key, s)
 			if err != nil || h != r.h {
 				t.Fatalf("%s, %v; want %s", h, err, r.h)
@@ -149,8 +147,7 @@ func TestOrphanThatIsLost(t *testing.T) {
 		}
 	})
 	want(t, r.end(), training.StateLost, 137, true, "")
-	s := spec("gate", nil)
-	s.Features.Path = runs
+	s := spec("gate", map[string]any{"runs": runs})
 	if _, err := r.tr.Submit(t.Context(), r.key, s); err != nil {
 		t.Fatal(err)
 	}
