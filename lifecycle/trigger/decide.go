@@ -128,10 +128,10 @@ func (s *Service) enact(tx store.Tx, p Policy, r Request, d *Decision) (err erro
 			Model: p.Model, ComputeDate: r.ComputeDate, Trigger: r.Kind, Reason: d.Reason, Actor: r.Actor, GitSHA: r.GitSHA,
 		})
 		if err == nil {
-			err = s.alert(tx, p, d, true)
+			err = s.alert(tx, p, *d, true)
 		}
 	case Proposed:
-		err = s.alert(tx, p, d, false)
+		err = s.alert(tx, p, *d, false)
 	default:
 		if r.Kind != Manual && r.Kind != Scheduled {
 			again, err := repeated(tx, *d)

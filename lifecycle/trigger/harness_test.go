@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/treeline-ml/treeline/lifecycle/alert"
 	"github.com/treeline-ml/treeline/store"
 	"github.com/treeline-ml/treeline/store/sqlite"
 )
@@ -112,7 +114,7 @@ func newWorldOn(t testing.TB, s store.Store, policies ...Policy) *world {
 	w := &world{t: t, store: s, sources: &sources{}, chain: &runs{ends: map[string]Outcome{}}, clock: start}
 	w.Service = New(Deps{
 		Store: s, Policies: policies, Chain: w.chain, Drift: w.sources, Data: w.sources, Performance: w.sources,
-		Now: func() time.Time { return w.clock },
+		Alert: alert.Put, Now: func() time.Time { return w.clock },
 	})
 	return w
 }
@@ -174,4 +176,20 @@ func (w *world) stored() (out []Decision) {
 		out = append(out, all[len(all)-1-i])
 	}
 	return out
+}
+
+// alert is the latest alert.
+func (w *world) alert() (a alert.Alert) {
+	w.t.Helper()
+	err := w.store.View(w.t.Context(), func(r store.Reader) error {
+		rows, err := r.OutboxAll()
+		if err == nil && len(rows) > 0 {
+			err = json.Unmarshal(rows[len(rows)-1].Payload, &a)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return a
 }

@@ -136,7 +136,7 @@ func (p *Policy) cooldown(kind string, h history) limited {
 	return limited{Cooldown, reason + "; may fire at " + moment(until), until}
 }
 
-// proposedAt is when a kind was proposed last, zero when it never was or somebody has started a retraining since.
+// proposedAt is when a kind was proposed last, zero when it never was or that is no matter.
 func proposedAt(r store.Reader, p *Policy, kind string) (time.Time, error) {
 	if !p.ProposeOnly || kind == Manual {
 		return time.Time{}, nil

@@ -43,6 +43,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/treeline-ml/treeline/lifecycle/alert"
 	"github.com/treeline-ml/treeline/store"
 )
 
@@ -106,7 +107,8 @@ type Deps struct {
 	Store    store.Store
 	Policies []Policy // at most one a model
 	Chain    Chain
-	Alerts   Alerts // nil alerts nobody
+	// Alert raises and resolves alerts in a transaction; alert.Put. Nil alerts nobody.
+	Alert func(tx store.Tx, a alert.Alert) error
 
 	// The conditions' sources. A condition whose source is nil is inconclusive.
 	Drift       DriftSource
