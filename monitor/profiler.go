@@ -14,7 +14,6 @@ type Profiler struct {
 	rows     int64
 	sample   *sample // nil when all bins are given
 	buf      []float64
-	pick     []bool
 }
 
 // counter is one feature.

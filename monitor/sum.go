@@ -71,8 +71,8 @@ func (m *moments) deviation() float64 {
 	}
 	// sums - sum^2/n in two floats each: sum*(sum/n) with the errors of both roundings.
 	n := float64(m.n)
-	s, e := m.sum.hi+m.sum.lo, 0.0
-	e = (m.sum.hi - s) + m.sum.lo
+	s := m.sum.hi + m.sum.lo
+	e := (m.sum.hi - s) + m.sum.lo
 	q := s / n
 	r := math.FMA(-q, n, s) / n // s = q*n + r*n
 	p := s * q

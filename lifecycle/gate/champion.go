@@ -49,16 +49,15 @@ func (s *Service) present(ctx context.Context, v version.Version) (*rival, error
 	return r, nil
 }
 
-// comparison of two models on the same rows, so that larger is better for the challenger.
+// contest is a comparison of two models on the same rows, so that larger is better for the challenger.
 type contest struct {
-	figure           string // "AUC", "RMSE", "log loss"
-	own, champion    float64
-	delta, se        float64 // how much better the challenger is
-	lower, upper     float64
-	p                float64 // NaN for a bootstrap
-	allowed          float64
-	rows             int
-	positive, weight string // words for a longer report
+	figure        string // "AUC", "RMSE", "log loss"
+	own, champion float64
+	delta, se     float64 // how much better the challenger is
+	lower, upper  float64
+	p             float64 // NaN for a bootstrap
+	allowed       float64
+	rows          int
 }
 
 // championChallenger compares the version with the Champion on its holdout rows.
@@ -199,8 +198,8 @@ func (c *contest) needs(bound float64) string {
 	hint := "keep more rows from training (training.holdout_fraction), raise gates.champion_challenger.delta, or promote by " +
 		"name with ctl promote --force"
 	if margin := math.Abs(c.delta - bound); margin > 0 && c.se > 0 {
-		z := stat.Quantile(0.5 + stat.Level/2)
-		if rows := float64(c.rows) * math.Pow(z*c.se/margin, 2); rows < 1e9 {
+		half := stat.Quantile(0.5+stat.Level/2) * c.se / margin
+		if rows := float64(c.rows) * half * half; rows < 1e9 {
 			return fmt.Sprintf("about %s holdout rows would tell: %s", thousands(int64(math.Ceil(rows/100)*100)), hint)
 		}
 	}

@@ -43,7 +43,7 @@ func explain(model string, v int64, gates []Result) string {
 		out = append(out, "What to do: "+blocking[0].Hint+".")
 	}
 	if blocking == nil && reported != nil {
-		out = append(out, fmt.Sprintf("Reported only: %s", words(reported[0])))
+		out = append(out, "Reported only: "+words(reported[0]))
 	}
 	return strings.Join(out, " ")
 }

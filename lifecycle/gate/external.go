@@ -29,7 +29,7 @@ func (s *Service) validator(ctx context.Context, v version.Version, l *loaded, p
 	r := Result{Gate: Validator, Outcome: Inconclusive, Evidence: map[string]string{"validator_class": p.Validator.Class}}
 	r.Hint = "see to the validator and validate again"
 	if s.d.Runner == nil {
-		r.Summary = fmt.Sprintf("%s cannot be run: this daemon has no Python", p.Validator.Class)
+		r.Summary = p.Validator.Class + " cannot be run: this daemon has no Python"
 		return r, nil
 	}
 	holdout := holdoutName(v)

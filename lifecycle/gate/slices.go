@@ -128,7 +128,7 @@ func (t *trial) cut(minRows int64) (found []slice, small int, err error) {
 				continue
 			}
 			s := slice{name: c.name + "=" + c.values[code], rows: len(in)}
-			se := 0.0
+			var se float64
 			if paired {
 				d, err := stat.DeLong(champion, own, labels, stat.Level)
 				if err != nil {
