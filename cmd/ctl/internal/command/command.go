@@ -16,10 +16,16 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/daemon"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/doctor"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/drift"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/model"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/outbox"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/promotion"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/run"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/schedule"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/score"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/training"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/trigger"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/version"
 	"github.com/treeline-ml/treeline/loader"
 )
@@ -31,13 +37,15 @@ func New(c *console.Console) *cobra.Command {
 		Short: "Score tree ensembles and run the lifecycle around them",
 		Long: `ctl scores tree ensembles exactly as the library that trained them does, and drives a scorer daemon.
 
-"ctl model inspect", "score" and "verify" work on files and need no daemon; all other commands talk to one.
+"ctl model inspect", "score" and "verify", "ctl config check" and "ctl schedule next" need no daemon; all other commands talk to
+one.
 Results go to standard output; progress, logs and errors to standard error. The documents of -o json and -o yaml are
 stable: keys are snake_case and always present, integers are numbers, times are RFC 3339 in UTC or null.
 Exit codes: 0 done, 1 error, 2 usage, 3 a gate said no.`,
 		Example: `  ctl model inspect model.txt
   ctl model score --model model.txt --input rows.parquet --output scores.parquet
   ctl score churn --date 2024-06-01
+  ctl run --all
   ctl promote churn --reason "passed all gates"`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -52,9 +60,18 @@ Exit codes: 0 done, 1 error, 2 usage, 3 a gate said no.`,
 		model.New(c, access),
 		score.New(c, access),
 		batch.New(c, access),
+		training.NewTrain(c, access),
+		training.New(c, access),
 		promotion.NewValidate(c, access),
 		promotion.NewPromote(c, access),
 		promotion.NewRollback(c, access),
+		run.New(c, access),
+		run.NewRuns(c, access),
+		schedule.New(c, access),
+		trigger.New(c, access),
+		drift.New(c, access),
+		outbox.New(c, access),
+		outbox.NewRegistry(c, access),
 		audit.New(c, access),
 		config.New(c),
 		doctor.New(c, access),

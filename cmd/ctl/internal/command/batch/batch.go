@@ -11,6 +11,7 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/daemon"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/listing"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
@@ -29,71 +30,25 @@ func New(c *console.Console, access *daemon.Access) *cobra.Command {
 	return cmd
 }
 
-// pageSize is the most that the daemon returns at once.
-const pageSize = 1000
-
 func newList(c *console.Console, access *daemon.Access) *cobra.Command {
-	limit := 100
-	format := render.Table
-	cmd := &cobra.Command{
-		Use:   "list [NAME]",
+	return listing.Spec[*scoringv1.Batch]{
 		Short: "List batches, newest first",
 		Example: `  ctl batch list
   ctl batch list churn -n 5 -o json`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if limit < 1 {
-				return exit.Usage("give a positive number", "--number %d", limit)
-			}
-			req := &scoringv1.ListBatchesRequest{}
-			if len(args) == 1 {
-				req.ModelName = args[0]
-			}
-			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
-				batches, err := list(ctx, cl, req, limit)
-				if err != nil {
-					return err
-				}
-				if len(batches) == 0 && len(args) == 1 {
-					if err := daemon.Known(ctx, cl, args[0]); err != nil {
-						return err
-					}
-				}
-				if format != render.Table {
-					return render.Document(c.Out, format, render.Messages(batches))
-				}
-				return writeList(c, batches)
-			})
+		Model: listing.OptionalModel,
+		Fetch: func(ctx context.Context, cl *client.Client, p listing.Page) ([]*scoringv1.Batch, string, error) {
+			a, err := cl.Batches.ListBatches(ctx, &scoringv1.ListBatchesRequest{ModelName: p.Model, PageSize: p.Size, PageToken: p.Token})
+			return a.GetBatches(), a.GetNextPageToken(), err
 		},
-	}
-	cmd.Flags().IntVarP(&limit, "number", "n", limit, "list the newest `N`")
-	cmd.Flags().VarP(&format, "output", "o", "output format")
-	return cmd
-}
-
-func list(ctx context.Context, cl *client.Client, req *scoringv1.ListBatchesRequest, limit int) ([]*scoringv1.Batch, error) {
-	var out []*scoringv1.Batch
-	for {
-		req.PageSize = int32(min(limit-len(out), pageSize))
-		answer, err := cl.Batches.ListBatches(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, answer.GetBatches()...)
-		if len(out) >= limit || answer.GetNextPageToken() == "" {
-			return out[:min(len(out), limit)], nil
-		}
-		req.PageToken = answer.GetNextPageToken()
-	}
-}
-
-func writeList(c *console.Console, batches []*scoringv1.Batch) error {
-	g := render.NewGrid(c.Width, "SCORE_BATCH_ID", "MODEL", "STATE", ">ROWS", "DATE", "STARTED (UTC)")
-	for _, b := range batches {
-		model := b.GetLineage().GetModelName() + " " + render.Version(b.GetLineage().GetModelVersion())
-		g.Row(b.GetScoreBatchId(), model, render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()), render.Clock(b.GetStartedAt()))
-	}
-	return g.Write(c.Out)
+		Header: []string{"SCORE_BATCH_ID", "MODEL", "STATE", ">ROWS", "DATE", "STARTED (UTC)"},
+		Cells: func(b *scoringv1.Batch) []any {
+			model := b.GetLineage().GetModelName() + " " + render.Version(b.GetLineage().GetModelVersion())
+			return []any{
+				b.GetScoreBatchId(), model, render.Enum(b.GetState()), render.Count(b.GetRows()), render.OrDash(b.GetInputDate()),
+				render.Clock(b.GetStartedAt()),
+			}
+		},
+	}.Command(c, access)
 }
 
 func newShow(c *console.Console, access *daemon.Access) *cobra.Command {

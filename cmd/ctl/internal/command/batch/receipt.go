@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
+	monitoringv1 "github.com/treeline-ml/treeline/gen/treeline/monitoring/v1"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
 )
 
@@ -32,13 +33,14 @@ func CheckRows(n int) error {
 type Receipt struct {
 	Batch *scoringv1.Batch
 	Rows  int  // how many rows to show
-	Plot  bool // show the histogram of the scores
+	Plot  bool // show the histogram of the scores and the statistics of the input
 }
 
-// document is the JSON of a receipt. rows is empty unless asked for.
+// document is the JSON of a receipt. rows is empty and statistics null unless asked for.
 type document struct {
-	Batch json.Marshaler   `json:"batch"`
-	Rows  []json.Marshaler `json:"rows"`
+	Batch      json.Marshaler   `json:"batch"`
+	Rows       []json.Marshaler `json:"rows"`
+	Statistics json.Marshaler   `json:"statistics"`
 }
 
 // Write shows the receipt on standard output. It asks the daemon for the rows.
@@ -62,10 +64,20 @@ func (r Receipt) Write(ctx context.Context, c *console.Console, cl *client.Clien
 			}
 		}()
 	}
+	var input *monitoringv1.GetStatisticsResponse
+	if r.Plot {
+		var err error
+		if input, err = statistics(ctx, cl, r.Batch); err != nil {
+			return err
+		}
+	}
 	if format != render.Table {
 		doc := document{Batch: render.Message(r.Batch), Rows: []json.Marshaler{}}
 		if schema != nil {
 			doc.Rows = render.RowDocuments(schema, records)
+		}
+		if input != nil {
+			doc.Statistics = render.Message(input)
 		}
 		return render.Document(c.Out, format, doc)
 	}
@@ -74,6 +86,9 @@ func (r Receipt) Write(ctx context.Context, c *console.Console, cl *client.Clien
 	}
 	if r.Plot {
 		if err := plot(c.Out, r.Batch); err != nil {
+			return err
+		}
+		if err := writeStatistics(c, input); err != nil {
 			return err
 		}
 	}

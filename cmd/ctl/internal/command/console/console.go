@@ -19,6 +19,8 @@ type Console struct {
 	OutTTY, ErrTTY bool
 	// Width is the number of columns of the terminal that Out is, or 0 when it is none: a pipe must get everything.
 	Width int
+	// ErrWidth and ErrHeight are the size of the terminal that Err is, 0 when it is none.
+	ErrWidth, ErrHeight int
 }
 
 // defaultWidth is the width of a terminal that does not tell.
@@ -35,6 +37,12 @@ func Process() *Console {
 		c.Width = defaultWidth
 		if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
 			c.Width = w
+		}
+	}
+	if c.ErrTTY {
+		c.ErrWidth = defaultWidth
+		if w, h, err := term.GetSize(int(os.Stderr.Fd())); err == nil && w > 0 {
+			c.ErrWidth, c.ErrHeight = w, h
 		}
 	}
 	return c

@@ -8,100 +8,76 @@ import (
 	"github.com/treeline-ml/treeline/client"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/daemon"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/listing"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
 )
 
 func newList(c *console.Console, access *daemon.Access) *cobra.Command {
-	format := render.Table
-	cmd := &cobra.Command{
-		Use:   "list",
+	return listing.Spec[*lifecyclev1.RegisteredModel]{
 		Short: "List the registered models",
 		Example: `  ctl model list
   ctl model list -o json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
-				answer, err := cl.Registry.ListModels(ctx, &lifecyclev1.ListModelsRequest{})
-				if err != nil {
-					return err
-				}
-				if format != render.Table {
-					return render.Document(c.Out, format, render.Messages(answer.GetModels()))
-				}
-				g := render.NewGrid(c.Width, "MODEL", ">CHAMPION", ">GENERATION", ">VERSIONS", ">LATEST")
-				for _, m := range answer.GetModels() {
-					g.Row(m.GetName(), render.Version(m.GetChampionVersion()), m.GetGeneration(), m.GetVersions(),
-						render.Version(m.GetLatestVersion()))
-				}
-				return g.Write(c.Out)
-			})
+		Whole: true,
+		Fetch: func(ctx context.Context, cl *client.Client, _ listing.Page) ([]*lifecyclev1.RegisteredModel, string, error) {
+			a, err := cl.Registry.ListModels(ctx, &lifecyclev1.ListModelsRequest{})
+			return a.GetModels(), "", err
 		},
-	}
-	cmd.Flags().VarP(&format, "output", "o", "output format")
-	return cmd
+		Header: []string{"MODEL", ">CHAMPION", ">GENERATION", ">VERSIONS", ">LATEST"},
+		Cells: func(m *lifecyclev1.RegisteredModel) []any {
+			return []any{
+				m.GetName(), render.Version(m.GetChampionVersion()), m.GetGeneration(), m.GetVersions(),
+				render.Version(m.GetLatestVersion()),
+			}
+		},
+	}.Command(c, access)
 }
 
 func newVersions(c *console.Console, access *daemon.Access) *cobra.Command {
-	format := render.Table
-	cmd := &cobra.Command{
-		Use:   "versions NAME",
+	return listing.Spec[*lifecyclev1.ModelVersion]{
+		Verb:  "versions",
 		Short: "List the versions of a model, newest first",
 		Example: `  ctl model versions churn
   ctl model versions churn -o json | jq '.[] | select(.stage == "champion")'`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
-				answer, err := cl.Registry.ListVersions(ctx, &lifecyclev1.ListVersionsRequest{ModelName: args[0]})
-				if err != nil {
-					return err
-				}
-				if format != render.Table {
-					return render.Document(c.Out, format, render.Messages(answer.GetVersions()))
-				}
-				g := render.NewGrid(c.Width, ">VERSION", "STAGE", "DIGEST", "LIBRARY", ">TREES", "RUN", "REGISTERED (UTC)", "BY")
-				for _, v := range answer.GetVersions() {
-					g.Row(render.Version(v.GetVersion()), render.Enum(v.GetStage()), render.Digest(v.GetModelDigest()),
-						v.GetLibrary(), v.GetTrees(), render.OrDash(v.GetRunId()), render.Clock(v.GetRegisteredAt()), v.GetRegisteredBy())
-				}
-				return g.Write(c.Out)
-			})
+		Model: listing.RequiredModel,
+		Whole: true,
+		Fetch: func(ctx context.Context, cl *client.Client, p listing.Page) ([]*lifecyclev1.ModelVersion, string, error) {
+			a, err := cl.Registry.ListVersions(ctx, &lifecyclev1.ListVersionsRequest{ModelName: p.Model})
+			return a.GetVersions(), "", err
 		},
-	}
-	cmd.Flags().VarP(&format, "output", "o", "output format")
-	return cmd
+		Header: []string{">VERSION", "STAGE", "DIGEST", "LIBRARY", ">TREES", "RUN", "REGISTERED (UTC)", "BY"},
+		Cells: func(v *lifecyclev1.ModelVersion) []any {
+			return []any{
+				render.Version(v.GetVersion()), render.Enum(v.GetStage()), render.OrDash(render.Digest(v.GetModelDigest())),
+				render.OrDash(v.GetLibrary()), v.GetTrees(), render.OrDash(v.GetRunId()), render.Clock(v.GetRegisteredAt()),
+				render.OrDash(v.GetRegisteredBy()),
+			}
+		},
+	}.Command(c, access)
 }
 
 func newHistory(c *console.Console, access *daemon.Access) *cobra.Command {
-	format := render.Table
-	cmd := &cobra.Command{
-		Use:   "history NAME",
+	return listing.Spec[*lifecyclev1.ChampionPeriod]{
+		Verb:  "history",
 		Short: "List the Champions of a model, newest first",
 		Example: `  ctl model history churn
   ctl model history churn -o yaml`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
-				answer, err := cl.Promotion.GetHistory(ctx, &lifecyclev1.GetHistoryRequest{ModelName: args[0]})
-				if err != nil {
-					return err
-				}
-				if format != render.Table {
-					return render.Document(c.Out, format, render.Messages(answer.GetPeriods()))
-				}
-				g := render.NewGrid(c.Width, ">GEN", ">VERSION", "ACTION", "SINCE (UTC)", "UNTIL (UTC)", "BY", "~REASON")
-				for _, p := range answer.GetPeriods() {
-					until := "now"
-					if p.GetUntil() != nil {
-						until = render.Clock(p.GetUntil())
-					}
-					g.Row(p.GetGeneration(), render.Version(p.GetVersion()), p.GetAction(), render.Clock(p.GetSince()), until,
-						p.GetActor(), p.GetReason())
-				}
-				return g.Write(c.Out)
-			})
+		Model: listing.RequiredModel,
+		Whole: true,
+		Fetch: func(ctx context.Context, cl *client.Client, p listing.Page) ([]*lifecyclev1.ChampionPeriod, string, error) {
+			a, err := cl.Promotion.GetHistory(ctx, &lifecyclev1.GetHistoryRequest{ModelName: p.Model})
+			return a.GetPeriods(), "", err
 		},
-	}
-	cmd.Flags().VarP(&format, "output", "o", "output format")
-	return cmd
+		Header: []string{">GEN", ">VERSION", "ACTION", "SINCE (UTC)", "UNTIL (UTC)", "BY", "~REASON"},
+		Cells: func(p *lifecyclev1.ChampionPeriod) []any {
+			until := "now"
+			if p.GetUntil() != nil {
+				until = render.Clock(p.GetUntil())
+			}
+			return []any{
+				p.GetGeneration(), render.Version(p.GetVersion()), p.GetAction(), render.Clock(p.GetSince()), until,
+				p.GetActor(), p.GetReason(),
+			}
+		},
+	}.Command(c, access)
 }

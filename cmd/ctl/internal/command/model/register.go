@@ -22,6 +22,7 @@ import (
 // Files that a directory of a model may hold besides the model.
 const (
 	goldenName  = "golden.parquet"
+	holdoutName = "holdout.parquet"
 	versionName = "version.json"
 )
 
@@ -34,8 +35,8 @@ func newRegister(c *console.Console, access *daemon.Access) *cobra.Command {
 		Long: `Register a model file as a new version: its bytes are streamed to the daemon, which loads every tree before the version enters
 as trained. The same bytes again give the earlier version.
 
-PATH may be a directory with one model file; golden.parquet beside it is then sent as the golden rows, and run_id, git_sha
-and trained_at are taken from version.json where it exists and no flag says otherwise.`,
+PATH may be a directory with one model file; golden.parquet beside it is then sent as the golden rows, holdout.parquet as the
+holdout rows, and run_id, git_sha and trained_at are taken from version.json where it exists and no flag says otherwise.`,
 		Example: `  ctl model register churn model.txt --golden golden.parquet --run-id 8f2c --git-sha 40dcfaf --trained-at 2024-06-01T10:00:00Z
   ctl model register churn models/churn-v2 --tag team=retention`,
 		Args: cobra.ExactArgs(2),
@@ -52,6 +53,7 @@ and trained_at are taken from version.json where it exists and no flag says othe
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.golden, "golden", "", "Parquet file `F` with features and the library's own raw and pred, for the parity gate")
+	f.StringVar(&r.meta.Holdout, "holdout", "", "Parquet file `F` with rows that the training did not see: features, label, raw and pred")
 	f.StringVar(&r.meta.RunID, "run-id", "", "`ID` of the training run that made the model")
 	f.StringVar(&r.meta.GitSHA, "git-sha", "", "`COMMIT` of the training code")
 	f.StringVar(&r.trainedAt, "trained-at", "", "`TIME` when it was trained, as 2024-06-01T10:00:00Z")
@@ -83,6 +85,11 @@ func (r *registration) resolve(path string) error {
 			return exit.Hinted(fmt.Errorf("opening the golden rows: %w", err), "name an existing Parquet file with --golden")
 		}
 	}
+	if r.meta.Holdout != "" {
+		if _, err := os.Stat(r.meta.Holdout); err != nil {
+			return exit.Hinted(fmt.Errorf("opening the holdout rows: %w", err), "name an existing Parquet file with --holdout")
+		}
+	}
 	if r.trainedAt != "" {
 		if r.meta.TrainedAt, err = time.Parse(time.RFC3339, r.trainedAt); err != nil {
 			return exit.Usage("write it as 2024-06-01T10:00:00Z", "--trained-at %q is not an RFC 3339 time", r.trainedAt)
@@ -97,8 +104,10 @@ func (r *registration) resolveDirectory(dir string) error {
 		return err
 	}
 	r.path = src.Path
-	if golden := filepath.Join(dir, goldenName); r.golden == "" && isFile(golden) {
-		r.golden = golden
+	for name, into := range map[string]*string{goldenName: &r.golden, holdoutName: &r.meta.Holdout} {
+		if path := filepath.Join(dir, name); *into == "" && isFile(path) {
+			*into = path
+		}
 	}
 	doc, err := os.ReadFile(filepath.Join(dir, versionName))
 	if errors.Is(err, os.ErrNotExist) {

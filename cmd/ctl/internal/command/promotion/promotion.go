@@ -4,7 +4,6 @@ package promotion
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,14 +24,18 @@ func NewPromote(c *console.Console, access *daemon.Access) *cobra.Command {
 		Use:   "promote NAME --reason R",
 		Short: "Make a validated version the Champion",
 		Long: `Make a validated version the Champion. The old Champion is archived in the same transaction. Batches that are running finish
-on the version that they started with.`,
+on the version that they started with.
+
+--force promotes a version that gates stand in the way of: it waives them, in your name and with the reason, and then
+promotes. What the artifact and parity gates find cannot be waived.`,
 		Example: `  ctl promote churn --reason "passed all gates"
+  ctl promote churn --version 5 --force --reason "AUC .742 accepted by risk until the new features land"
   ctl promote churn --version 4 --expected-generation 7 --dry-run --reason "holdout AUC +0.4"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.ModelName, req.Actor = args[0], access.Actor()
 			req.ExpectedGeneration = ifChanged(cmd, generation)
-			if err := checkReason(req.GetReason()); err != nil {
+			if err := daemon.CheckReason(req.GetReason()); err != nil {
 				return err
 			}
 			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
@@ -48,7 +51,8 @@ on the version that they started with.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Var((*daemon.Version)(&req.Version), "version", "`VERSION` to promote (default the newest validated one)")
+	f.Var((*daemon.Version)(&req.Version), "version", "`VERSION` to promote (default the newest validated one; with --force the newest that has a report)")
+	f.BoolVar(&req.Force, "force", false, "waive the gates that stand in the way, then promote")
 	decisionFlags(cmd, &req.Reason, &generation, &req.DryRun, &format)
 	return cmd
 }
@@ -69,7 +73,7 @@ batches that it scored are listed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.ModelName, req.Actor = args[0], access.Actor()
 			req.ExpectedGeneration = ifChanged(cmd, generation)
-			if err := checkReason(req.GetReason()); err != nil {
+			if err := daemon.CheckReason(req.GetReason()); err != nil {
 				return err
 			}
 			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
@@ -108,13 +112,6 @@ func decisionFlags(cmd *cobra.Command, reason *string, generation *int64, dryRun
 	f.BoolVar(dryRun, "dry-run", false, "show the effects, change nothing")
 	f.VarP(format, "output", "o", "output format")
 	_ = cmd.MarkFlagRequired("reason") // fails only for a flag that does not exist
-}
-
-func checkReason(reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return exit.Usage("say why in a few words", "--reason is empty")
-	}
-	return nil
 }
 
 func ifChanged(cmd *cobra.Command, generation int64) *int64 {

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -38,6 +39,15 @@ func Histogram(w io.Writer, counts []int64, lo, hi float64, lines, barWidth int)
 		}
 	}
 	return nil
+}
+
+// Bar draws v of top as a bar of at most width characters; a value above zero is never invisible.
+func Bar(v, top float64, width int) string {
+	const steps = 1 << 20
+	if !(v > 0) || !(top > 0) || math.IsInf(top, 0) {
+		return ""
+	}
+	return bar(max(1, int64(v/top*steps)), steps, width)
 }
 
 // bar draws c of top in eighths of a character; a count above zero is never invisible.

@@ -147,15 +147,15 @@ func TestMessageJSON(t *testing.T) {
 		},
 		"an absent optional is null": {
 			render.Message(request),
-			`{"model_name":"churn","version":0,"reason":"","expected_generation":null,"actor":"","dry_run":false}`,
+			`{"model_name":"churn","version":0,"reason":"","expected_generation":null,"actor":"","dry_run":false,"force":false}`,
 		},
 		"enums lose their prefix, maps are sorted": {
 			render.Message(version),
-			`{"model_name":"","version":0,"stage":"champion","model_digest":"","format":"","library":"","objective":"","features":0,"trees":0,"run_id":"","git_sha":"","trained_at":null,"registered_at":null,"registered_by":"","tags":{"a":"1","b":"2"}}`,
+			`{"model_name":"","version":0,"stage":"champion","model_digest":"","format":"","library":"","objective":"","features":0,"trees":0,"run_id":"","git_sha":"","trained_at":null,"registered_at":null,"registered_by":"","tags":{"a":"1","b":"2"},"training_id":"","metrics":{},"registry_version":""}`,
 		},
 		"lists of messages": {
 			render.Message(gate),
-			`{"version":null,"passed":false,"gates":[{"gate":"parity","outcome":"fail","summary":"","hint":"","evidence":{}}],"validated_at":null,"evidence_digest":""}`,
+			`{"version":null,"passed":false,"gates":[{"gate":"parity","outcome":"fail","summary":"","hint":"","evidence":{},"required":false,"waived_by":"","waived_reason":"","details":[]}],"validated_at":null,"evidence_digest":"","explanation":""}`,
 		},
 	} {
 		var out bytes.Buffer

@@ -20,6 +20,21 @@ func printable(s string) string {
 	}, s)
 }
 
+// Lines makes foreign output safe for a terminal and keeps its lines and tabs.
+func Lines(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\r':
+			return -1
+		case r < 0x20 || r >= 0x7f && r < 0xa0:
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
 // Digest shortens "sha256:<hex>" to its first 12 digits for a table. JSON has the whole one.
 func Digest(s string) string {
 	if i := strings.IndexByte(s, ':'); i >= 0 {

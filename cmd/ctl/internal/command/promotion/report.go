@@ -1,0 +1,149 @@
+package promotion
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
+	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
+)
+
+// outcome is a gate's verdict, and that it decides nothing where it does not.
+func outcome(g *lifecyclev1.GateResult) string {
+	s := render.Enum(g.GetOutcome())
+	if !required(g) {
+		s += " (report only)"
+	}
+	return s
+}
+
+func required(g *lifecyclev1.GateResult) bool { return g.GetRequired() || integrity(g.GetGate()) }
+
+// passed reports whether a gate has nothing to say against a version.
+func passed(o lifecyclev1.GateOutcome) bool {
+	return o == lifecyclev1.GateOutcome_GATE_OUTCOME_PASS || o == lifecyclev1.GateOutcome_GATE_OUTCOME_WAIVED
+}
+
+// writeReport shows a report: the verdicts, why, the figures behind them, and the slices and features that matter.
+func writeReport(c *console.Console, r *lifecyclev1.ValidationReport, details bool) error {
+	v := r.GetVersion()
+	if _, err := fmt.Fprintf(c.Out, "%s version %d: %s\n", v.GetModelName(), v.GetVersion(), render.Enum(v.GetStage())); err != nil {
+		return err
+	}
+	g := render.NewGrid(c.Width, "GATE", "OUTCOME", "~SUMMARY")
+	for _, gate := range r.GetGates() {
+		g.Row(gate.GetGate(), outcome(gate), gate.GetSummary())
+		if gate.GetWaivedBy() != "" {
+			g.Row("", "", "waived by "+gate.GetWaivedBy()+": "+gate.GetWaivedReason())
+		}
+	}
+	if err := g.Write(c.Out); err != nil {
+		return err
+	}
+	if r.GetExplanation() != "" {
+		e := render.NewGrid(c.Width, "~")
+		e.Row(r.GetExplanation())
+		fmt.Fprintln(c.Out)
+		if err := e.Write(c.Out); err != nil {
+			return err
+		}
+	}
+	if err := writeFigures(c, r, details); err != nil {
+		return err
+	}
+	for _, gate := range r.GetGates() {
+		if err := writeDetails(c, gate, details); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(c.Out, "evidence %s, %s\n", render.Digest(r.GetEvidenceDigest()), render.Time(r.GetValidatedAt()))
+	return err
+}
+
+// integrity are the gates whose evidence is of interest only when they object: digests and counts.
+func integrity(gate string) bool { return gate == "artifact" || gate == "parity" }
+
+func writeFigures(c *console.Console, r *lifecyclev1.ValidationReport, details bool) error {
+	g := render.NewGrid(c.Width, "GATE", "FIGURE", "~VALUE")
+	for _, gate := range r.GetGates() {
+		if integrity(gate.GetGate()) && passed(gate.GetOutcome()) && !details {
+			continue
+		}
+		label := gate.GetGate()
+		for _, key := range slices.Sorted(maps.Keys(gate.GetEvidence())) {
+			g.Row(label, key, gate.GetEvidence()[key])
+			label = ""
+		}
+	}
+	if g.Len() == 0 {
+		return nil
+	}
+	fmt.Fprintln(c.Out)
+	return g.Write(c.Out)
+}
+
+// mostFigures is how many columns of figures fit beside a name.
+const mostFigures = 6
+
+// writeDetails shows the slices or features of a gate: those that it objects to, or all.
+func writeDetails(c *console.Console, gate *lifecyclev1.GateResult, all bool) error {
+	var rows []*lifecyclev1.GateDetail
+	names := map[string]bool{}
+	for _, d := range gate.GetDetails() {
+		if all || !passed(d.GetOutcome()) && d.GetOutcome() != lifecyclev1.GateOutcome_GATE_OUTCOME_UNSPECIFIED {
+			rows = append(rows, d)
+			for n := range d.GetFigures() {
+				names[n] = true
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := slices.Sorted(maps.Keys(names))
+	if len(columns) > mostFigures {
+		columns = columns[:mostFigures]
+	}
+	header := []string{strings.ToUpper(gate.GetGate()), "OUTCOME"}
+	for _, n := range columns {
+		header = append(header, ">"+strings.ToUpper(n))
+	}
+	g := render.NewGrid(c.Width, append(header, "~SUMMARY")...)
+	for _, d := range rows {
+		cells := []any{d.GetName(), render.Enum(d.GetOutcome())}
+		for _, n := range columns {
+			cells = append(cells, figure(d.GetFigures(), n))
+		}
+		g.Row(append(cells, d.GetSummary())...)
+	}
+	fmt.Fprintln(c.Out)
+	return g.Write(c.Out)
+}
+
+func figure(figures map[string]float64, name string) string {
+	v, ok := figures[name]
+	if !ok {
+		return "-"
+	}
+	return strconv.FormatFloat(v, 'g', 5, 64)
+}
+
+// refusal is the gates' "no" with their own advice.
+func refusal(r *lifecyclev1.ValidationReport) error {
+	var said, hints []string
+	for _, gate := range r.GetGates() {
+		if passed(gate.GetOutcome()) || !required(gate) {
+			continue
+		}
+		said = append(said, gate.GetGate()+" ("+render.Enum(gate.GetOutcome())+")")
+		if gate.GetHint() != "" {
+			hints = append(hints, gate.GetHint())
+		}
+	}
+	return exit.Gate(strings.Join(hints, "; "), "version %d did not pass: %s", r.GetVersion().GetVersion(), strings.Join(said, ", "))
+}
