@@ -80,7 +80,7 @@ const secretPrefix = "whsec_"
 // replaced by another.
 func secretKeys(secret string) ([][]byte, error) {
 	var keys [][]byte
-	for _, s := range strings.Fields(secret) {
+	for s := range strings.FieldsSeq(secret) {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, secretPrefix))
 		if err != nil || len(key) == 0 {
 			return nil, fmt.Errorf("%w: the secret is not %q and base64", ErrInvalid, secretPrefix)

@@ -208,8 +208,7 @@ func (s *Sender) post(ctx context.Context, r *receiver, a *Alert, payload []byte
 
 // scrub takes everything but the host of the receiver's URL out of an error's text.
 func (r *receiver) scrub(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // the outer one has the URL
 	}
 	text := err.Error()

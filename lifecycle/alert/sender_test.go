@@ -144,13 +144,13 @@ func TestWebhookSignature(t *testing.T) {
 		t.Fatalf("%d requests, want 2", len(got))
 	}
 	h := got[0].header
-	if h.Get("webhook-timestamp") != fmt.Sprint(now.Unix()) || h.Get("webhook-id") == got[1].header.Get("webhook-id") {
+	if h.Get("Webhook-Timestamp") != fmt.Sprint(now.Unix()) || h.Get("Webhook-Id") == got[1].header.Get("Webhook-Id") {
 		t.Errorf("headers %v", h)
 	}
 	var body struct {
-		Type      string
-		Timestamp time.Time
-		Data      alert.Alert
+		Type      string      `json:"type"`
+		Timestamp time.Time   `json:"timestamp"`
+		Data      alert.Alert `json:"data"`
 	}
 	if err := json.Unmarshal(got[0].body, &body); err != nil || body.Type != "alert.raised" || body.Data.Title != "Worse & <blocked>" || body.Timestamp != body.Data.At {
 		t.Errorf("body %s (%v)", got[0].body, err)
@@ -161,20 +161,20 @@ ident, seconds, secrets = sys.argv[1:]
 body = sys.stdin.buffer.read()
 print(" ".join("v1," + base64.b64encode(hmac.digest(base64.b64decode(s.removeprefix("whsec_")),
       f"{ident}.{seconds}.".encode() + body, hashlib.sha256)).decode() for s in secrets.split()))`
-	cmd := exec.Command(python(t), "-c", script, h.Get("webhook-id"), h.Get("webhook-timestamp"), secretKey+" c2Vjb25kIGtleQ==")
+	cmd := exec.Command(python(t), "-c", script, h.Get("Webhook-Id"), h.Get("Webhook-Timestamp"), secretKey+" c2Vjb25kIGtleQ==")
 	cmd.Stdin = bytes.NewReader(got[0].body)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.TrimSpace(string(out)); h.Get("webhook-signature") != want || len(want) != 2*47+1 {
-		t.Errorf("signature %q, Python says %q", h.Get("webhook-signature"), want)
+	if want := strings.TrimSpace(string(out)); h.Get("Webhook-Signature") != want || len(want) != 2*47+1 {
+		t.Errorf("signature %q, Python says %q", h.Get("Webhook-Signature"), want)
 	}
 	// Sent again, it is the same message.
 	if err := s.Deliver(t.Context(), alerts[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if again := e.requests()[2]; again.header.Get("webhook-id") != h.Get("webhook-id") || !bytes.Equal(again.body, got[0].body) {
+	if again := e.requests()[2]; again.header.Get("Webhook-Id") != h.Get("Webhook-Id") || !bytes.Equal(again.body, got[0].body) {
 		t.Errorf("sent again as %v %s", again.header, again.body)
 	}
 }
@@ -284,7 +284,7 @@ func TestReceiversApart(t *testing.T) {
 	if !errors.As(err, &part) || len(part.Failed) != 3 || !outbox.IsPermanent(part.Failed[alerts[0].ID]) {
 		t.Errorf("with only refusals left the error is %v", err)
 	}
-	if h := good.requests()[0].header; h.Get("webhook-signature") != "" || h.Get("webhook-id") == "" {
+	if h := good.requests()[0].header; h.Get("Webhook-Signature") != "" || h.Get("Webhook-Id") == "" {
 		t.Errorf("headers without a secret: %v", h)
 	}
 }

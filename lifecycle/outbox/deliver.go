@@ -39,7 +39,7 @@ func Permanent(err error) error {
 func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
 
 // Partial is the error of a delivery that told some rows: those that are not in Failed.
-type Partial struct {
+type Partial struct { //nolint:errname // outbox.Partial reads well
 	Failed map[int64]error // by OutboxRow.ID
 }
 

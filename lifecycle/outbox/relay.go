@@ -34,7 +34,7 @@ import (
 
 // Handler tells another system the rows of one kind.
 type Handler interface {
-	// Deliver tells rows, the oldest first, and returns nil when all were told, a Partial when some were, and Permanent
+	// Deliver tells rows, the oldest first, and returns nil when all were told, a *Partial when some were, and Permanent
 	// of an error when trying again would not help.
 	Deliver(ctx context.Context, rows []store.OutboxRow) error
 }

@@ -171,7 +171,7 @@ func TestKilledAtRandom(t *testing.T) {
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(11, 7))
 	const kills = 40
-	operations, moves := 0, 0
+	operations := 0
 	for round := range kills {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "TREELINE_TEST_CHAOS_DIR="+dir, "TREELINE_TEST_CHAOS_SEED="+strconv.Itoa(round))
@@ -227,8 +227,7 @@ func TestKilledAtRandom(t *testing.T) {
 					t.Errorf("%s: told %v, want %v", kind, got, want[kind])
 				}
 			}
-			moves = len(want[promotion.OutboxKind])
-			t.Logf("%d operations and %d kills; %d moves into or out of Champion", operations, kills, moves)
+			t.Logf("%d operations and %d kills; %d moves into or out of Champion", operations, kills, len(want[promotion.OutboxKind]))
 		}
 		if err := w.store.Close(); err != nil {
 			t.Fatal(err)

@@ -163,10 +163,7 @@ func (e *Engine) launch(ctx context.Context) error {
 				e.d.Logger.ErrorContext(ctx, "workflow of an unknown kind stays where it is", "kind", w.Kind, "workflow", w.ID)
 				continue
 			}
-			r := &run{
-				e: e, id: w.ID, life: ctx, journal: map[string][]store.WorkflowStep{}, seen: map[string]bool{}, awaits: map[string]int{},
-			}
-			r.ctx, r.cancel = context.WithCancelCause(ctx)
+			r := newRun(ctx, e, w.ID)
 			e.runs[w.ID] = r
 			e.done.Go(r.main)
 		}

@@ -36,6 +36,14 @@ type run struct {
 	interrupted bool                            // the function was told ErrStopped
 }
 
+func newRun(life context.Context, e *Engine, id string) *run {
+	r := &run{
+		e: e, id: id, life: life, journal: map[string][]store.WorkflowStep{}, seen: map[string]bool{}, awaits: map[string]int{},
+	}
+	r.ctx, r.cancel = context.WithCancelCause(life)
+	return r
+}
+
 func (r *run) main() {
 	e := r.e
 	defer func() {
@@ -172,8 +180,7 @@ func (r *run) retry(f func(store.Tx) error) error {
 				return err
 			}
 		}
-		var own failure
-		if errors.As(err, &own) {
+		if _, own := errors.AsType[failure](err); own {
 			return err
 		}
 		r.e.d.Logger.WarnContext(r.life, "workflow not written", "workflow", r.id, "error", err, "retry_in", wait)

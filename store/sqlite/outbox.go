@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/treeline-ml/treeline/store"
@@ -108,7 +109,7 @@ func (t *tx) Enqueue(o store.OutboxRow) (int64, error) {
 func (t *tx) change(ids []int64, query string, args ...any) error {
 	for _, id := range ids {
 		err := t.exactly(fmt.Errorf("outbox row %d is not there: %w", id, store.ErrConflict), query+` WHERE id = ?`,
-			append(args[:len(args):len(args)], id)...)
+			append(slices.Clip(args), id)...)
 		if err != nil {
 			return err
 		}
