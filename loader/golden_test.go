@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkScores(t, &c, m, rows)
+				checkFacts(t, &c, m)
 			})
 		}
 	}
@@ -124,6 +126,25 @@ func checkScores(t *testing.T, c *testmodels.Case, m *forest.Model, rows *testmo
 	}
 	if bad > 0 {
 		t.Errorf("%d values differ from the library's", bad)
+	}
+}
+
+// checkFacts compares what the library says of its model beside the scores.
+func checkFacts(t *testing.T, c *testmodels.Case, m *forest.Model) {
+	t.Helper()
+	if len(c.Classes) > 0 && !slices.Equal(m.Classes, c.Classes) {
+		t.Errorf("classes %q, want %q", m.Classes, c.Classes)
+	}
+	for i, f := range m.Features {
+		if c.AcceptsMissing != nil && f.RejectMissing == *c.AcceptsMissing {
+			t.Errorf("feature %d refuses missing values: %v, the library accepts them: %v", i, f.RejectMissing, *c.AcceptsMissing)
+		}
+	}
+	if c.Library == "scikit-learn" && (m.Provenance.Library != c.Library || m.Provenance.Version != c.Version) {
+		t.Errorf("made by %s %s", m.Provenance.Library, m.Provenance.Version)
+	}
+	if (m.Task() != forest.Regression) != (len(c.Classes) > 0) && c.Library == "scikit-learn" {
+		t.Errorf("task %d with the classes %q", m.Task(), c.Classes)
 	}
 }
 

@@ -29,6 +29,10 @@ func tiny(t testing.TB) map[string][]byte {
 		"xgboost-3.4.1/tiny/model.ubj",
 		"xgboost-1.7.6/tiny-dart/model.json",
 		"xgboost-1.7.6/tiny-dart/model.bin",
+		"scikit-learn-1.9.1/dt-stump/model.pkl",
+		"scikit-learn-1.9.1/dt-stump/model.skops",
+		"scikit-learn-1.2.2/dt-weights/model.pkl",
+		"scikit-learn-1.9.1/formats/zlib.joblib",
 	} {
 		b, err := os.ReadFile(filepath.Join("..", "internal", "testmodels", "corpus", name))
 		if err != nil {

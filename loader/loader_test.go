@@ -21,6 +21,7 @@ import (
 func TestContentDecides(t *testing.T) {
 	want := map[string]string{
 		".txt": "lightgbm-text", ".json": "xgboost-json", ".ubj": "xgboost-ubjson", ".bin": "xgboost-binary",
+		".pkl": "sklearn-pickle", ".joblib": "sklearn-pickle", ".skops": "sklearn-skops",
 	}
 	for name, b := range tiny(t) {
 		for _, wrong := range []string{"model.pkl", "model.json", "model.ubj", "model.txt", "model"} {
@@ -107,7 +108,7 @@ func TestOpenErrors(t *testing.T) {
 		text string
 	}{
 		{filepath.Join(dir, "none"), fs.ErrNotExist, "no such file"},
-		{dir, loader.ErrUnknown, "directory"},
+		{dir, loader.ErrUnknown, "directory without a file MLmodel"},
 	} {
 		_, err := loader.Open(c.path)
 		var placed *loader.Error
@@ -121,7 +122,11 @@ func TestOpenErrors(t *testing.T) {
 // TestUnknownNames: the error for a foreign file says what it looks like and what can be read.
 func TestUnknownNames(t *testing.T) {
 	for head, look := range map[string]string{
-		"\x80\x05\x95":                        "pickle",
+		"\x80\x05\x95":                        "ends inside",
+		"\x80\x05N.":                          "the file holds None, not a model",
+		"\x78\x9c":                            "zlib",
+		"BZh9":                                "bzip2",
+		"\xfd7zXZ\x00":                        "xz",
 		"PK\x03\x04":                          "zip",
 		"\x1f\x8b\x08":                        "gzip",
 		"CBM1":                                "CatBoost",
@@ -157,6 +162,7 @@ func TestUnknownNames(t *testing.T) {
 func TestLimits(t *testing.T) {
 	files := tiny(t)
 	cat, text := files["xgboost-3.4.1/tiny/model.ubj"], files["lightgbm-4.7.0/tiny/model.txt"]
+	rf, skops := files["scikit-learn-1.9.1/formats/zlib.joblib"], files["scikit-learn-1.9.1/dt-stump/model.skops"]
 	for _, c := range []struct {
 		name   string
 		file   []byte
@@ -174,6 +180,16 @@ func TestLimits(t *testing.T) {
 		{"Features", cat, loader.Limits{Features: 4}, loader.Limits{Features: 3}},
 		{"Categories", text, loader.Limits{Categories: 32}, loader.Limits{Categories: 2}},
 		{"NestingDepth", cat, loader.Limits{NestingDepth: 8}, loader.Limits{NestingDepth: 5}},
+		{"Trees", rf, loader.Limits{Trees: 3}, loader.Limits{Trees: 2}},
+		{"TreeNodes", rf, loader.Limits{TreeNodes: 15}, loader.Limits{TreeNodes: 6}},
+		{"TotalNodes", rf, loader.Limits{TotalNodes: 45}, loader.Limits{TotalNodes: 15}},
+		{"Depth", rf, loader.Limits{Depth: 3}, loader.Limits{Depth: 2}},
+		{"Features", rf, loader.Limits{Features: 5}, loader.Limits{Features: 4}},
+		{"Objects", rf, loader.Limits{Objects: 3000}, loader.Limits{Objects: 100}},
+		{"NestingDepth", rf, loader.Limits{NestingDepth: 8}, loader.Limits{NestingDepth: 1}},
+		{"Bytes", rf, loader.Limits{Bytes: 1 << 20}, loader.Limits{Bytes: int64(len(rf)) + 100}},
+		{"Objects", skops, loader.Limits{Objects: 3000}, loader.Limits{Objects: 30}},
+		{"NestingDepth", skops, loader.Limits{NestingDepth: 16}, loader.Limits{NestingDepth: 2}},
 		{"StringBytes", cat, loader.Limits{StringBytes: 32}, loader.Limits{StringBytes: 8}},
 	} {
 		if _, err := decode(c.file, c.enough); err != nil {

@@ -1,10 +1,12 @@
-"""Trains random models with the installed LightGBM and XGBoost: live.py DIR SEED COUNT. Writes cases as corpus.py does.
+"""Trains random models with the installed LightGBM, XGBoost and scikit-learn: live.py DIR SEED COUNT. Writes cases as corpus.py does.
 
 The loaders' live test runs it: a new seed each time, so that parity does not rest on the committed corpus alone.
 """
 
+import logging
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 
@@ -13,6 +15,7 @@ import xgboost as xgb
 
 import corpus
 import models
+import sk
 
 
 def choose(rng, values):
@@ -67,13 +70,42 @@ def xgboost_model(rng):
     return spec(rng), label, int(rng.integers(1, 12)), params
 
 
+def sklearn_model(rng):
+    cls = choose(rng, ["RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor",
+                       "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor"])
+    params = dict(random_state=int(rng.integers(1 << 30)))
+    if "Forest" in cls or "Trees" in cls:
+        params.update(n_estimators=int(rng.integers(1, 25)), bootstrap=bool(rng.integers(2)))
+    params.update(choose(rng, [{}, dict(max_depth=int(rng.integers(1, 12))), dict(max_leaf_nodes=int(rng.integers(2, 60))),
+                               dict(min_samples_leaf=int(rng.integers(1, 30)))]))
+    params.update(choose(rng, [{}, {}, dict(ccp_alpha=0.003), dict(max_features=int(rng.integers(1, 4)))]))
+    if cls.endswith("Classifier"):
+        label = choose(rng, ["binary", "strings", "objects", "bools", "floats", "negative", "class3", f"class{rng.integers(4, 30)}"])
+        params["criterion"] = choose(rng, ["gini", "entropy", "log_loss"])
+        params["class_weight"] = choose(rng, [None, "balanced"])
+    else:
+        params["criterion"], label = choose(rng, [("squared_error", ""), ("poisson", "count"), ("absolute_error", "")])
+    spec = choose(rng, ["f64", "f64:3", "f32", "dense", "ints", "names"])
+    if spec in ("f64", "f64:3", "f32") and params["criterion"] == "absolute_error":
+        spec = "dense"  # slow otherwise
+    forms = [f for f in sk.FORMS if "mlflow" not in f]
+    forms = [forms[i] for i in rng.permutation(len(forms))[:2]]
+    if rng.random() < 0.15:
+        forms.append(choose(rng, ["mlflow-skops", "mlflow-cloudpickle"]))
+    return cls, spec, label, params, tuple(forms)
+
+
 def main(where, seed, count):
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
     corpus.CORPUS = pathlib.Path(where)
     models.SEED = [seed]
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         name = f"live-{i}"
-        if i % 2 == 0:
+        if i % 3 == 2:
+            sk.sk_case(name, sklearn_model(rng))
+        elif i % 2 == 0:
             models.LGB[name] = lightgbm_model(rng)
             models.lgb_case(lgb, name, lgb.__version__)
         else:

@@ -137,7 +137,7 @@ func (d *decoder) spend(n int64) error {
 func (d *decoder) model(v pydata.Value) (*forest.Model, error) {
 	o, ok := v.(*pydata.Object)
 	if !ok {
-		return nil, fault.Unknown("the file holds %s, not a model", pydata.Kind(v))
+		return nil, &fault.Error{Hint: wayOut(""), Err: fault.Unknown("the file holds %s, not a model", pydata.Kind(v))}
 	}
 	full := o.Class.String()
 	e := estimator{o: o, class: o.Class}
