@@ -2,6 +2,7 @@
 
     DIR/churn_features.parquet   6 days x 4,000 accounts     uat.features.churn_features
     DIR/fraud_features.parquet   6 days x 4,000 transactions uat.features.fraud_features
+    DIR/churn_worse.yml          churn/lifecycle.yml with hyperparameters that cannot work
 
 Days 1 to 4 (2026-11-01 to 04) are alike. On day 5 the input drifts: a campaign brings in young accounts with high
 charges that call support, and cards are used abroad for larger amounts. Labels follow the same rules on all days, so
@@ -67,10 +68,20 @@ def fraud(day, number):
     return draw(rng, 6_000_000 + number * ROWS, ROWS, day, **changed)
 
 
-def main():
+def worse():
+    """The churn model's config with three trees of one split each: what it trains is worse than any Champion."""
+    text = (EXAMPLES / "churn" / "lifecycle.yml").read_text(encoding="utf-8")
+    for old, new in {"  n_estimators: 100\n": "  n_estimators: 3\n", "  max_depth: 10\n": "  max_depth: 1\n"}.items():
+        if text.count(old) != 1:
+            raise SystemExit(f"examples/churn/lifecycle.yml does not have the line {old.strip()!r} once")
+        text = text.replace(old, new)
+    return "# Made by make_features.py: too few and too small trees.\n" + text
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
-    where = parser.parse_args().directory
+    where = parser.parse_args(arguments).directory
     where.mkdir(parents=True, exist_ok=True)
     days = [(FIRST_DAY + datetime.timedelta(n - 1), n) for n in range(1, DAYS + 1)]
     schema = pq.read_schema(EXAMPLES / "churn" / "features.parquet").remove_metadata()
@@ -79,6 +90,7 @@ def main():
         "churn": pa.Table.from_pandas(accounts, schema=schema, preserve_index=False).replace_schema_metadata(),
         "fraud": pa.concat_tables(fraud(day, n) for day, n in days),
     }
+    (where / "churn_worse.yml").write_text(worse(), encoding="utf-8")
     for name, table in tables.items():
         path = where / f"{name}_features.parquet"
         pq.write_table(table, path, compression="zstd")

@@ -146,7 +146,8 @@ class MlflowTracker:
         self._end("FINISHED", "succeeded")
 
     def fail(self, message: str) -> None:
-        """Status FAILED, tags status=failed and error."""
+        """Status FAILED, tags status=failed and error; a server that is down is not waited for once more."""
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
         self._try_to_end("FAILED", "failed", message)
 
     def kill(self) -> None:

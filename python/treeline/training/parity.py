@@ -55,11 +55,11 @@ def edge_rows(frame: pd.DataFrame, points: Points, rows: int, seed: int, accepts
     text = [name for name in frame.columns if name not in numeric]
     values = {name: out[name].to_numpy().copy() for name in numeric}
     words = {name: np.asarray(out[name].astype(object)).copy() for name in text}
+    usable = [point for point in points if point[0] in values]
     near = [
-        (name, value)
-        for name, threshold in points
-        if name in values
-        for value in neighbours(threshold, accepts.single)
+        (usable[i][0], value)
+        for i in rng.permutation(len(usable))[:rows]
+        for value in neighbours(usable[i][1], accepts.single)
         if np.isfinite(value) and (accepts.infinite or abs(value) <= FLOAT32_MAX)
     ]
     order = rng.permutation(len(near))
