@@ -124,7 +124,7 @@ func aliasMessage(set Settings, d desired, x Divergence) string {
 	}
 	here := "no version is " + x.Subject + " here"
 	if v, ok := d.known[x.Expected]; ok {
-		here = fmt.Sprintf("here it is version %d (%s there)", v.Version, x.Expected)
+		here = fmt.Sprintf("here it is version %d, which is %s there", v.Version, x.Expected)
 	}
 	switch {
 	case x.Found == "":

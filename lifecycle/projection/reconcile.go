@@ -242,7 +242,7 @@ func (s *Service) adopt(ctx context.Context, d desired, st *state, x *Divergence
 	switch stage.Stage(v.Stage) { //nolint:exhaustive // those that can be validated
 	case stage.Trained, stage.Archived, stage.Validated:
 	default:
-		refuse(stage.Next(stage.Stage(v.Stage), v.Model, v.Version))
+		refuse("it is " + stage.Stage(v.Stage).Title())
 		return nil
 	}
 	promotable, reason, err := s.d.Adopter.Validate(ctx, v.Model, v.Version)
