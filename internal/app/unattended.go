@@ -195,6 +195,7 @@ func (d *daemon) wireUnattended(p *core) error {
 		}
 		a.triggers = trigger.New(trigger.Deps{
 			Store: d.told, Policies: policies, Chain: trigger.Runs{Service: a.runs}, Drift: trigger.Reports{Store: d.store},
+			Day: trigger.LatestDay, Alert: alert.Put,
 			Data: &moved{store: d.store, features: a.features}, Interval: d.cfg.Monitoring.Evaluate, Logger: d.log,
 		})
 		p.checks.wake = a.triggers.Wake

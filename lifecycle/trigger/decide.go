@@ -124,6 +124,11 @@ func command(model string) string {
 func (s *Service) enact(tx store.Tx, p Policy, r Request, d *Decision) (err error) {
 	switch d.Outcome {
 	case Fired:
+		if r.ComputeDate == "" && r.Kind != Manual && r.Kind != Scheduled && s.d.Day != nil {
+			if r.ComputeDate, err = s.d.Day(tx, p.Model); err != nil {
+				return err
+			}
+		}
 		d.RunID, err = s.d.Chain.Begin(tx, ChainRequest{
 			Model: p.Model, ComputeDate: r.ComputeDate, Trigger: r.Kind, Reason: d.Reason, Actor: r.Actor, GitSHA: r.GitSHA,
 		})
@@ -154,4 +159,14 @@ func repeated(r store.Reader, d Decision) (bool, error) {
 		return false, err
 	}
 	return last[0].Outcome == d.Outcome && (d.Outcome != Coalesced || last[0].RunID == d.RunID), nil
+}
+
+// LatestDay is the day of the model's latest batch: what a condition saw is in the data up to it, and the features of a
+// later day may not be there yet. It is "" when no batch was of one day.
+func LatestDay(r store.Reader, model string) (string, error) {
+	rows, _, err := r.Batches(store.BatchQuery{Model: model, State: store.BatchSucceeded, PageSize: 1})
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	return rows[0].InputDate, nil
 }

@@ -115,6 +115,9 @@ type Deps struct {
 	Data        DataSource
 	Performance PerformanceSource
 
+	// Day is the day to train through when a condition fires, "" for today in UTC; LatestDay, for one. Nil is today.
+	Day func(r store.Reader, model string) (string, error)
+
 	Interval time.Duration    // between evaluations in the background; 5 min when 0
 	Now      func() time.Time // time.Now when nil
 	Logger   *slog.Logger     // discards when nil
