@@ -33,6 +33,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,7 +157,7 @@ func (s *Server) run() error {
 		"-m", "mlflow", "server",
 		"--backend-store-uri", "sqlite:///" + filepath.Join(s.dir, "mlflow.db"),
 		"--artifacts-destination", "file://" + filepath.Join(s.dir, "artifacts"), "--serve-artifacts",
-		"--host", "127.0.0.1", "--port", fmt.Sprint(s.port), "--workers", "1",
+		"--host", "127.0.0.1", "--port", strconv.Itoa(s.port), "--workers", "1",
 	}, s.args...)
 	env := append(Environment(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false")
 	p, err := launch(s.python, args, append(env, s.env...), s.dir, s.logFile())

@@ -16,30 +16,37 @@ import (
 	"time"
 )
 
-// Fault is what a Proxy does with one request. forward asks the real server and returns its answer, read whole.
-type Fault func(w http.ResponseWriter, r *http.Request, forward func() (*http.Response, []byte, error))
+// Reply is a server's answer.
+type Reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Fault is what a Proxy does with one request. forward asks the real server.
+type Fault func(w http.ResponseWriter, r *http.Request, forward func() (Reply, error))
 
 // Pass forwards the request and its answer: no fault.
 func Pass() Fault { return nil }
 
 // Drop closes the connection without asking the server.
 func Drop() Fault {
-	return func(http.ResponseWriter, *http.Request, func() (*http.Response, []byte, error)) {
+	return func(http.ResponseWriter, *http.Request, func() (Reply, error)) {
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // LoseReply lets the server do its work, then closes the connection without an answer.
 func LoseReply() Fault {
-	return func(_ http.ResponseWriter, _ *http.Request, forward func() (*http.Response, []byte, error)) {
-		_, _, _ = forward()
+	return func(_ http.ResponseWriter, _ *http.Request, forward func() (Reply, error)) {
+		_, _ = forward()
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // Slow keeps the client waiting for d, or until it gives up, before the server is asked.
 func Slow(d time.Duration) Fault {
-	return func(w http.ResponseWriter, r *http.Request, forward func() (*http.Response, []byte, error)) {
+	return func(w http.ResponseWriter, r *http.Request, forward func() (Reply, error)) {
 		// A server hears of a client that gives up only once the body was read.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -63,7 +70,7 @@ func HTML(status int) Fault {
 
 // Status answers with a status and a body.
 func Status(status int, contentType, body string) Fault {
-	return func(w http.ResponseWriter, _ *http.Request, _ func() (*http.Response, []byte, error)) {
+	return func(w http.ResponseWriter, _ *http.Request, _ func() (Reply, error)) {
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
@@ -72,7 +79,7 @@ func Status(status int, contentType, body string) Fault {
 
 // TooMany answers 429 and asks to come back after some seconds.
 func TooMany(retryAfter int) Fault {
-	return func(w http.ResponseWriter, _ *http.Request, _ func() (*http.Response, []byte, error)) {
+	return func(w http.ResponseWriter, _ *http.Request, _ func() (Reply, error)) {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		http.Error(w, "Too many requests", http.StatusTooManyRequests)
 	}
@@ -80,35 +87,35 @@ func TooMany(retryAfter int) Fault {
 
 // Redirect answers 302.
 func Redirect(to string) Fault {
-	return func(w http.ResponseWriter, r *http.Request, _ func() (*http.Response, []byte, error)) {
+	return func(w http.ResponseWriter, r *http.Request, _ func() (Reply, error)) {
 		http.Redirect(w, r, to, http.StatusFound)
 	}
 }
 
 // Truncate sends the first half of the real answer as if it were all.
 func Truncate() Fault {
-	return func(w http.ResponseWriter, _ *http.Request, forward func() (*http.Response, []byte, error)) {
-		resp, body, err := forward()
+	return func(w http.ResponseWriter, _ *http.Request, forward func() (Reply, error)) {
+		reply, err := forward()
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
-		w.WriteHeader(resp.StatusCode)
-		_, _ = w.Write(body[:len(body)/2])
+		w.Header().Set("Content-Type", reply.Header.Get("Content-Type"))
+		w.WriteHeader(reply.Status)
+		_, _ = w.Write(reply.Body[:len(reply.Body)/2])
 	}
 }
 
 // WrongLength announces more bytes than it sends.
 func WrongLength() Fault {
-	return func(w http.ResponseWriter, _ *http.Request, forward func() (*http.Response, []byte, error)) {
-		resp, body, err := forward()
+	return func(w http.ResponseWriter, _ *http.Request, forward func() (Reply, error)) {
+		reply, err := forward()
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)+100))
-		w.WriteHeader(resp.StatusCode)
-		_, _ = w.Write(body)
+		w.Header().Set("Content-Type", reply.Header.Get("Content-Type"))
+		w.Header().Set("Content-Length", strconv.Itoa(len(reply.Body)+100))
+		w.WriteHeader(reply.Status)
+		_, _ = w.Write(reply.Body)
 	}
 }
 
@@ -161,7 +168,7 @@ func (p *Proxy) serve(l net.Listener) {
 	p.server = server
 	p.end = func() {
 		cancel()
-		server.Close()
+		_ = server.Close() // its listener is closed either way
 		<-served
 		running.Wait()
 	}
@@ -252,42 +259,42 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		proxy.ServeHTTP(w, r)
 		return
 	}
-	f(w, r, func() (*http.Response, []byte, error) { return p.forward(r) })
+	f(w, r, func() (Reply, error) { return p.forward(r) })
 }
 
 // forward asks the server on its own time: a client that gives up does not stop what it began.
-func (p *Proxy) forward(r *http.Request) (*http.Response, []byte, error) {
+func (p *Proxy) forward(r *http.Request) (Reply, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return nil, nil, err
+		return Reply{}, err
 	}
 	u := *r.URL
 	u.Scheme, u.Host = p.target.Scheme, p.target.Host
 	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return Reply{}, err
 	}
 	req.Header = r.Header.Clone()
 	client := http.Client{Transport: p.direct, Timeout: time.Minute}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mlflowtest: forward: %w", err)
+		return Reply{}, fmt.Errorf("mlflowtest: forward: %w", err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	return resp, b, err
+	return Reply{Status: resp.StatusCode, Header: resp.Header, Body: b}, err
 }
 
-func answer(w http.ResponseWriter, forward func() (*http.Response, []byte, error)) {
-	resp, body, err := forward()
+func answer(w http.ResponseWriter, forward func() (Reply, error)) {
+	reply, err := forward()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range resp.Header {
+	for k, v := range reply.Header {
 		if k != "Content-Length" {
 			w.Header()[k] = v
 		}
 	}
-	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(body)
+	w.WriteHeader(reply.Status)
+	_, _ = w.Write(reply.Body)
 }

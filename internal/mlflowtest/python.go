@@ -4,6 +4,7 @@ import (
 	"bufio"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +41,7 @@ func findPython() (string, error) {
 				break
 			}
 			if dir == filepath.Dir(dir) {
-				return "", fmt.Errorf("mlflowtest: no .venv/bin/python above the package: run `make python`, or set TREELINE_PYTHON")
+				return "", errors.New("mlflowtest: no .venv/bin/python above the package: run `make python`, or set TREELINE_PYTHON")
 			}
 			dir = filepath.Dir(dir)
 		}

@@ -218,7 +218,7 @@ func TestRelay(t *testing.T) {
 	if err := w.relay.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer w.relay.Stop(ctx) //nolint:errcheck // a test's end
+	defer w.relay.Stop(ctx)
 	w.proxy.Down()
 	v := w.trained(t)
 	w.validate(t, v)

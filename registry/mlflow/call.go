@@ -91,8 +91,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 func (c *Client) send(req *http.Request, path string) (*http.Response, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // its text would repeat the URL
 		}
 		if req.Context().Err() != nil {
@@ -171,8 +170,7 @@ func (c *Client) retry(ctx context.Context, repeat bool, f func(context.Context)
 // pause decides whether a failed request is worth repeating, and after which time.
 func (c *Client) pause(err error, repeat bool, wait time.Duration) (time.Duration, bool) {
 	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads load
-	var e *APIError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*APIError](err); ok {
 		switch e.Status {
 		case http.StatusTooManyRequests: // was refused before it did anything
 		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -187,8 +185,7 @@ func (c *Client) pause(err error, repeat bool, wait time.Duration) (time.Duratio
 		}
 		return max(wait, e.RetryAfter), true
 	}
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return wait, true // it did not arrive
 	}
 	return wait, repeat && errors.Is(err, ErrUnavailable)

@@ -208,7 +208,7 @@ func TestFetchResumes(t *testing.T) {
 					defer mu.Unlock()
 					seen = append(seen, r.Header.Get("Range"))
 					from := 0
-					resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
+					resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r}
 					if e := x.etag(len(seen)); e != "" {
 						resp.Header.Set("ETag", e)
 					}
@@ -216,7 +216,7 @@ func TestFetchResumes(t *testing.T) {
 						if _, err := fmt.Sscanf(h, "bytes=%d-", &from); err != nil {
 							return nil, err
 						}
-						resp.StatusCode = 206
+						resp.StatusCode = http.StatusPartialContent
 						resp.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(content)-1, len(content)))
 					}
 					body := io.Reader(bytes.NewReader(content[from:]))

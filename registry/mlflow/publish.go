@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path"
@@ -202,9 +203,7 @@ func (c *Client) arrived(ctx context.Context, at string, want map[string]int64) 
 
 func (c *Client) createPublished(ctx context.Context, r Run, dir string, p registry.Publication) (Version, error) {
 	tags := map[string]string{}
-	for k, v := range p.Tags {
-		tags[k] = v
-	}
+	maps.Copy(tags, p.Tags)
 	tags[keyTag] = p.Key
 	v, err := c.CreateVersion(ctx, NewVersion{
 		Name: p.Name, Source: "mlflow-artifacts:/" + dir, RunID: r.ID, Description: p.Description, Tags: tags,
