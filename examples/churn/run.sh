@@ -19,6 +19,7 @@ run() {
 meta() { sed -n "s/.*\"$2\": \"\(.*\)\".*/\1/p" "examples/churn/$1/version.json"; }
 register() {
 	run model register churn "examples/churn/$1/model.txt" --golden "examples/churn/$1/golden.parquet" \
+		--holdout "examples/churn/$1/holdout.parquet" \
 		--run-id "$(meta "$1" run_id)" --git-sha "$(meta "$1" git_sha)" --trained-at "$(meta "$1" trained_at)"
 }
 batch_id() { bin/ctl batch list churn -o json | sed -n 's/.*"score_batch_id": *"\([^"]*\)".*/\1/p' | head -1; }

@@ -6,7 +6,7 @@ support calls. Run with the project's Python environment:
     .venv/bin/python examples/churn/train.py
 
 Writes beside this file: features.parquet, v1/ (LightGBM) and v2/ (LightGBM, more trees), each with model.txt,
-golden.parquet and version.json.
+golden.parquet, holdout.parquet (rows that the training did not see, with keys, label, raw and pred) and version.json.
 """
 
 import datetime
@@ -131,7 +131,12 @@ def main():
             rows[name] = pd.Categorical(text, categories=values)
         write_golden(out / "golden.parquet", rows, booster.predict(rows, raw_score=True), booster.predict(rows))
         write_version(out, f"churn-{version}", __file__, f"lightgbm {lgb.__version__}")
-        holdout = booster.predict(features[~train])
+        unseen = features[~train].reset_index(drop=True)
+        holdout = booster.predict(unseen)
+        keys = table.loc[~train, ["account_id", "compute_date", "churn"]].reset_index(drop=True)
+        write_golden(
+            out / "holdout.parquet", pd.concat([keys, unseen], axis=1), booster.predict(unseen, raw_score=True), holdout
+        )
         order = np.argsort(holdout)
         ranks = np.empty(len(order))
         ranks[order] = np.arange(1, len(order) + 1)

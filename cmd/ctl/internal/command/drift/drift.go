@@ -102,9 +102,10 @@ func showHistory(ctx context.Context, c *console.Console, cl *client.Client, mod
 	if format != render.Table {
 		return render.Document(c.Out, format, render.Messages(answer.GetReports()))
 	}
-	g := render.NewGrid(c.Width, "AT (UTC)", "SCORE_BATCH_ID", "MODE", "VERDICT", ">SHARE", "~REFERENCE")
+	g := render.NewGrid(c.Width, "AT (UTC)", "SCORE_BATCH_ID", "VERDICT", ">SHARE", "~REFERENCE")
 	for _, r := range answer.GetReports() {
-		g.Row(render.Clock(r.GetAt()), r.GetScoreBatchId(), render.Enum(r.GetMode()), render.Enum(r.GetVerdict()), percent(r.GetDriftShare()), r.GetReference())
+		verdict := render.Enum(r.GetVerdict()) + " (" + render.Enum(r.GetMode()) + ")"
+		g.Row(render.Minute(r.GetAt()), r.GetScoreBatchId(), verdict, percent(r.GetDriftShare()), r.GetReference())
 	}
 	return g.Write(c.Out)
 }

@@ -54,6 +54,14 @@ func Time(t *timestamppb.Timestamp) string {
 // Clock is Time without the Z, for columns whose header says UTC.
 func Clock(t *timestamppb.Timestamp) string { return strings.TrimSuffix(Time(t), "Z") }
 
+// Minute is Clock to the minute, for lists whose other columns need the room.
+func Minute(t *timestamppb.Timestamp) string {
+	if t == nil {
+		return "-"
+	}
+	return t.AsTime().UTC().Format("2006-01-02 15:04")
+}
+
 // Brief is what fits of a text into one line of a table: its first sentence, of at most n characters.
 func Brief(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")

@@ -116,22 +116,21 @@ func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 			a, err := cl.Runs.ListRuns(ctx, &lifecyclev1.ListRunsRequest{ModelName: p.Model, PageSize: p.Size, PageToken: p.Token})
 			return a.GetRuns(), a.GetNextPageToken(), err
 		},
-		Header: []string{"RUN_ID", "STATE", "TRIGGER", "MODELS", "DATE", "STARTED (UTC)", ">TOOK"},
+		Header: []string{"RUN_ID", "STATE", "TRIGGER", "MODELS", "STARTED (UTC)", ">TOOK"},
 		Cells: func(r *lifecyclev1.Run) []any {
 			return []any{
-				r.GetRunId(), render.Enum(r.GetState()), r.GetTrigger(), modelNames(r), r.GetComputeDate(), render.Clock(r.GetStartedAt()),
+				r.GetRunId(), render.Enum(r.GetState()), r.GetTrigger(), modelNames(r), render.Minute(r.GetStartedAt()),
 				elapsed(r.GetStartedAt(), r.GetFinishedAt()),
 			}
 		},
 	}.Command(c, access)
 }
 
-// modelNames are those of the first models, and how many more there are.
+// modelNames are that of the first model, and how many more there are.
 func modelNames(r *lifecyclev1.Run) string {
-	const most = 2
 	names := models(r)
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	if len(names) > 2 {
+		return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
 	}
 	return strings.Join(names, ", ")
 }

@@ -77,7 +77,7 @@ func one(c *console.Console, format render.Format, s *lifecyclev1.Schedule) erro
 	if format != render.Table {
 		return render.Document(c.Out, format, render.Message(s))
 	}
-	g := render.NewGrid(c.Width, "MODEL", "JOB", "NEXT (UTC)", "LAST (UTC)", "EXPRESSION", "ZONE", "~STATE")
+	g := render.NewGrid(c.Width, header()...)
 	g.Row(cells(s)...)
 	return g.Write(c.Out)
 }

@@ -42,22 +42,23 @@ func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 			a, err := cl.Schedules.ListSchedules(ctx, &lifecyclev1.ListSchedulesRequest{ModelName: p.Model})
 			return a.GetSchedules(), "", err
 		},
-		Header: []string{"MODEL", "JOB", "NEXT (UTC)", "LAST (UTC)", "EXPRESSION", "ZONE", "~STATE"},
+		Header: header(),
 		Cells:  cells,
 	}.Command(c, access)
 }
 
+func header() []string { return []string{"MODEL", "JOB", "NEXT (UTC)", "~WHEN", "~LAST"} }
+
 func cells(s *lifecyclev1.Schedule) []any {
-	state := s.GetLastOutcome()
-	if state == "" {
-		state = s.GetDescription()
+	last := "-"
+	if s.GetLastAt() != nil {
+		last = render.Minute(s.GetLastAt()) + " " + s.GetLastOutcome()
 	}
 	if s.GetPaused() {
-		state = "paused: " + render.OrDash(s.GetPauseReason())
+		last = "paused: " + render.OrDash(s.GetPauseReason())
 	}
 	return []any{
-		s.GetModelName(), s.GetJob(), render.Clock(s.GetNextAt()), render.Clock(s.GetLastAt()), s.GetQuartzCronExpression(),
-		s.GetTimezoneId(), state,
+		s.GetModelName(), s.GetJob(), render.Minute(s.GetNextAt()), s.GetQuartzCronExpression() + " " + s.GetTimezoneId() + ", " + s.GetDescription(), last,
 	}
 }
 

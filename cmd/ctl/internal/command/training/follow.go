@@ -46,6 +46,9 @@ func follow(ctx context.Context, c *console.Console, cl *client.Client, id strin
 			fmt.Fprintf(c.Err, "%s version %d: %s\n", last.GetModelName(), last.GetVersion(), s)
 		}
 	}
+	if partial {
+		fmt.Fprintln(c.Err)
+	}
 	if last == nil {
 		return nil, exit.Hinted(errors.New("the daemon ended the stream without saying how the training stands"), "see ctl training show "+id)
 	}

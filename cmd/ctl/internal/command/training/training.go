@@ -102,7 +102,7 @@ func newList(c *console.Console, access *daemon.Access) *cobra.Command {
 			}
 			return []any{
 				t.GetTrainingId(), t.GetModelName() + " " + render.Version(t.GetVersion()), render.Enum(t.GetState()), t.GetTrigger(), auc,
-				render.Clock(t.GetCreatedAt()), took(t),
+				render.Minute(t.GetCreatedAt()), took(t),
 			}
 		},
 	}.Command(c, access)
