@@ -108,9 +108,10 @@ func (l *life) again() {
 func (l *life) finish() (crashed bool) {
 	ctx, stop := context.WithCancel(l.t.Context())
 	defer stop()
+	death := l.store.crashed
 	go func() {
 		select {
-		case <-l.store.crashed:
+		case <-death:
 			stop()
 		case <-ctx.Done():
 		}
@@ -125,7 +126,7 @@ func (l *life) finish() (crashed bool) {
 			err = l.Watch(ctx, runs[i].ID, func(Run) error { return nil })
 		}
 		if errors.Is(err, store.ErrClosed) || ctx.Err() != nil {
-			<-l.store.crashed
+			<-death
 			return true
 		}
 		if err != nil {
@@ -223,8 +224,10 @@ func (l *life) trainedOnce(trained map[string]bool) {
 // TestCrashAtEachWrite kills the daemon at each write of a run, before and after it commits. After a restart everything
 // ends as it would have without.
 func TestCrashAtEachWrite(t *testing.T) {
-	models := trainable("a", "b", "c")[:long(2, 3)]
-	models[1].DependsOn = []string{"a"}
+	models := trainable("b", "a", "c")[:long(2, 3)] // in short tests b alone, whose candidate is refused
+	if len(models) > 1 {
+		models[0].DependsOn = []string{"a"}
+	}
 	if len(models) > 2 {
 		models[2].Policy = PolicyPropose
 	}
@@ -248,8 +251,11 @@ func TestCrashAtEachWrite(t *testing.T) {
 		return l.facts(), crashed
 	}
 	want, _ := play(0, false)
-	writes := 0
-	for n := 1; ; n++ {
+	writes, stride := 0, 1
+	if testing.Short() {
+		stride = 3
+	}
+	for n := 1; ; n += stride {
 		crashed := false
 		for _, after := range []bool{false, true} {
 			got, died := play(n, after)
@@ -261,7 +267,7 @@ func TestCrashAtEachWrite(t *testing.T) {
 		if !crashed {
 			break
 		}
-		writes = n
+		writes = n + stride - 1
 	}
 	if nodes := 5 * len(models); writes < 3*nodes {
 		t.Errorf("a run of %d nodes has %d writes only", nodes, writes)
@@ -272,7 +278,7 @@ func TestCrashAtEachWrite(t *testing.T) {
 // TestCrashesAtRandom plays random graphs with random failures, and dies again and again.
 func TestCrashesAtRandom(t *testing.T) {
 	deaths := 0
-	for seed := range uint64(long(12, 200)) {
+	for seed := range uint64(long(9, 200)) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		g := randomGraph(rng)
 		ids := g.ids()

@@ -180,12 +180,16 @@ func open(t testing.TB, path string, o *outside, opt options) *daemon {
 	return d
 }
 
-// long is n, or more when TREELINE_LONG is set (make soak).
+// long is n, more when TREELINE_LONG is set (make soak), a third in short tests (under the race detector).
 func long(n, more int) int {
-	if os.Getenv("TREELINE_LONG") != "" {
+	switch {
+	case os.Getenv("TREELINE_LONG") != "":
 		return more
+	case testing.Short():
+		return max(1, n/3)
+	default:
+		return n
 	}
-	return n
 }
 
 func setup(t testing.TB, opt options) *daemon {

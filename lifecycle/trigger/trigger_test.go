@@ -393,6 +393,8 @@ func TestBackground(t *testing.T) {
 		look := func(churn, fraud int) {
 			t.Helper()
 			synctest.Wait()
+			src.mu.Lock()
+			defer src.mu.Unlock()
 			if src.n["churn"] != churn || src.n["fraud"] != fraud {
 				t.Errorf("looked %v times, want %d and %d", src.n, churn, fraud)
 			}
@@ -405,7 +407,9 @@ func TestBackground(t *testing.T) {
 		look(1, 2)
 		time.Sleep(2 * time.Second)
 		look(2, 3)
+		src.mu.Lock()
 		src.due = true
+		src.mu.Unlock()
 		service.Wake("churn")
 		look(3, 3)
 		if len(chain.begun) != 1 || chain.begun[0].Model != "churn" || chain.begun[0].Actor != "trigger" || chain.begun[0].Trigger != NewData {
@@ -424,11 +428,14 @@ func TestBackground(t *testing.T) {
 
 // counting is a DataSource that counts how often it is asked, by model.
 type counting struct {
+	mu  sync.Mutex
 	n   map[string]int
 	due bool
 }
 
 func (c *counting) Change(_ context.Context, model string) (DataChange, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.n == nil {
 		c.n = map[string]int{}
 	}
