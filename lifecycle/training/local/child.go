@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,6 +29,8 @@ type child struct {
 	name string
 	out  *tail
 	mark string
+
+	stopped atomic.Bool // because of what ran beside it
 
 	mu     sync.Mutex
 	reaped bool
@@ -74,20 +76,31 @@ func (c *child) run(ctx context.Context, timeout time.Duration, beside func(cont
 	wg.Go(func() { c.watch(limited, exited) })
 	var besideErr error
 	if beside != nil {
-		if besideErr = beside(limited); besideErr != nil {
+		besideErr = beside(limited)
+		if brokenPipe(besideErr) { // it is about to end by itself, and to say why
+			timer := time.NewTimer(childGrace)
+			select {
+			case <-exited:
+			case <-timer.C:
+			case <-limited.Done():
+			}
+			timer.Stop()
+		}
+		if besideErr != nil {
+			c.stopped.Store(true)
 			cancel() // nobody reads or writes its pipes any more
 		}
 	}
 	wg.Wait()
-	var exit *exec.ExitError
+	exit, failed := errors.AsType[*exec.ExitError](waitErr)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(limited.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("%w: %s took longer than %s", ErrChild, c.name, timeout)
-	case besideErr != nil && !brokenPipe(besideErr):
+	case besideErr != nil && (!brokenPipe(besideErr) || failed && c.killed(exit)):
 		return besideErr
-	case errors.As(waitErr, &exit):
+	case failed:
 		return c.failure(exit)
 	case waitErr != nil:
 		return fmt.Errorf("%w: %s: %w", ErrChild, c.name, waitErr)
@@ -95,13 +108,22 @@ func (c *child) run(ctx context.Context, timeout time.Duration, beside func(cont
 	return besideErr
 }
 
-// brokenPipe says that an error only shows that the other side is gone.
+// early is an error that may only show that the process ended early, for a reason that it tells itself.
+type early struct{ error }
+
+func (e early) Unwrap() error { return e.error }
+
+// brokenPipe says that an error may only show that the other side is gone.
 func brokenPipe(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errCut)
+	_, soft := errors.AsType[early](err)
+	return soft || errors.Is(err, syscall.EPIPE) || errors.Is(err, os.ErrClosed)
 }
 
-// errCut: the output of a process ended in its middle.
-var errCut = errors.New("the output ends before its end")
+// killed says that it was we who ended it.
+func (c *child) killed(exit *exec.ExitError) bool {
+	ws, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && c.stopped.Load()
+}
 
 func (c *child) failure(exit *exec.ExitError) error {
 	what := fmt.Sprintf("ended with exit code %d", exit.ExitCode())

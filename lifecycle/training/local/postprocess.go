@@ -116,7 +116,8 @@ func (p *pass) run(ctx context.Context, in io.WriteCloser, out *os.File) error {
 		_ = in.Close()
 	}
 	wg.Wait()
-	if sendErr != nil && (err == nil || !brokenPipe(sendErr)) {
+	// Each side ends the other: the error that is not the end of a pipe came first.
+	if sendErr != nil && (err == nil || brokenPipe(err) && !brokenPipe(sendErr)) {
 		return sendErr
 	}
 	return err
@@ -196,10 +197,8 @@ func (p *pass) receive(out io.Reader) (err error) {
 	}
 }
 
-// streamError marks an output that ended in its middle, so that the reason for that is told instead, where there is one.
-func streamError(err error) error {
-	return fmt.Errorf("%w: %w: its output: %w", ErrChild, errCut, err)
-}
+// streamError is an output that is no stream, or ended in its middle.
+func streamError(err error) error { return early{fmt.Errorf("%w: its output: %w", ErrChild, err)} }
 
 // sameColumns lists the differences in names and types. Nullability is not one: it is decided by the values.
 func sameColumns(want, got *arrow.Schema) []string {

@@ -74,7 +74,7 @@ func (k *rowKeys) end() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.back != k.sent {
-		return fmt.Errorf("%w: it gives %d rows, it got %d", ErrChild, k.back, k.sent)
+		return early{fmt.Errorf("%w: it gives %d rows, it got %d", ErrChild, k.back, k.sent)}
 	}
 	return nil
 }
