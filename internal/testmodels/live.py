@@ -70,7 +70,7 @@ def xgboost_model(rng):
     return spec(rng), label, int(rng.integers(1, 12)), params
 
 
-def sklearn_model(rng):
+def sklearn_model(rng, first):
     cls = choose(rng, ["RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor",
                        "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor"])
     params = dict(random_state=int(rng.integers(1 << 30)))
@@ -90,7 +90,7 @@ def sklearn_model(rng):
         spec = "dense"  # slow otherwise
     forms = [f for f in sk.FORMS if "mlflow" not in f]
     forms = [forms[i] for i in rng.permutation(len(forms))[:2]]
-    if rng.random() < 0.15:
+    if first:
         forms.append(choose(rng, ["mlflow-skops", "mlflow-cloudpickle"]))
     return cls, spec, label, params, tuple(forms)
 
@@ -104,7 +104,7 @@ def main(where, seed, count):
         rng = np.random.default_rng([seed, i])
         name = f"live-{i}"
         if i % 3 == 2:
-            sk.sk_case(name, sklearn_model(rng))
+            sk.sk_case(name, sklearn_model(rng, i == 2))
         elif i % 2 == 0:
             models.LGB[name] = lightgbm_model(rng)
             models.lgb_case(lgb, name, lgb.__version__)

@@ -51,7 +51,7 @@ def write_mlflow(serialization=None, signature=True, trusted=("sklearn.tree._tre
     def write(m, path, x):
         import mlflow
         module = type(m).__module__.split(".")[0]
-        kwargs = dict(more)
+        kwargs = dict(more, pip_requirements=[module])  # finding them out would start another Python
         if signature:
             frame = x if isinstance(x, pd.DataFrame) else pd.DataFrame(x, columns=[f"c{i} µ" for i in range(x.shape[1])])
             kwargs["signature"] = mlflow.models.infer_signature(frame)
