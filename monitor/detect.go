@@ -44,6 +44,9 @@ const (
 // sure is the normal quantile that a change of a rate must exceed besides its threshold: once in a thousand by chance.
 const sure = 3.0902
 
+// missed is -ln(.001).
+const missed = 6.9078
+
 // Options are the thresholds of Detect; zero fields mean the defaults.
 type Options struct {
 	Mode       Mode
@@ -174,10 +177,9 @@ func (f *FeatureDrift) compare(a, b *FeatureProfile, n, m int64) error {
 	rise := f.NullRateCur - f.NullRateRef
 	pooled := float64(a.Nulls+b.Nulls) / float64(a.Count+b.Count)
 	noise := sure * math.Sqrt(pooled*(1-pooled)*(1/float64(a.Count)+1/float64(b.Count)))
-	expected := UnseenRate
-	if n > 0 {
-		expected += float64(a.Single) / float64(n)
-	}
+	// n rows miss categories that together hold missed/n of all rows once in a thousand cases, and about as many rows will
+	// be in further ones as there were in categories met once (Good 1953, Biometrika 40).
+	expected := UnseenRate + (float64(a.Single)+missed)/float64(n)
 	unseen := f.Categorical && !a.Open && f.UnseenRate > expected+sure*math.Sqrt(expected*(1-min(expected, 1))/float64(m))
 	f.Verdict = None
 	switch {

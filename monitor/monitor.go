@@ -23,7 +23,8 @@
 //	M3  A profile made without bins takes its edges and categories from a sample of up to SampleRows rows, chosen by a hash
 //	    of their content, so that M1 holds; up to that number of rows it is all of them. Counts, nulls, mean, deviation,
 //	    minimum and maximum are of all rows.
-//	M4  Two samples of the same distribution have a verdict other than none in at most 1 of 100 cases.
+//	M4  Two samples of the same distribution have the verdict drift in at most 1 of 100 cases, and fewer than 5 of 1000 of
+//	    their features are flagged.
 //
 // # Cost
 //
