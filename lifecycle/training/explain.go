@@ -36,7 +36,7 @@ func explain(s Status, attempts int) failure {
 	case s.State == StateExited && (s.ExitCode == 126 || s.ExitCode == 127):
 		f.Hint = "the Python interpreter did not start; check training.python in the daemon's configuration"
 	case s.State == StateExited:
-		f.Hint = "the trainer's output has the traceback: ctl training watch shows it"
+		f.Hint = "the trainer's output has the traceback: ctl training logs shows it"
 	case s.State == StateLost:
 		f.Hint = "give the machine more memory or the trainer fewer rows, then train again"
 	default:

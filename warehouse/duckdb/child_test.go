@@ -35,6 +35,8 @@ var children = map[string]func() int{
 	"raw":    holdRaw,
 	"writer": writeForever,
 	"full":   fillDisk,
+
+	"materialiser": materialiseForever,
 }
 
 // child is another process. Its lines come from stdout.
