@@ -38,19 +38,36 @@ func (w *walk) alertNode(tx store.Tx, step Step, o outcome) error {
 	if err := w.put(tx, a); err != nil || o.State != Succeeded {
 		return err
 	}
+	if step == w.in.last() {
+		if err := w.put(tx, alert.Alert{Key: brokenKey(w.in.Model), Severity: alert.Page, Title: "a run of " + w.in.Model + " ended well", Resolved: true}); err != nil {
+			return err
+		}
+	}
 	if step == StepValidate || step == StepPromote {
 		return w.resolveCandidates(tx)
 	}
 	return nil
 }
 
+func brokenKey(model string) string { return model + "/run" }
+
 // put raises an alert, or resolves it.
-func (w *walk) put(tx store.Tx, a alert.Alert) error {
-	if w.s.d.Alert == nil {
+func (w *walk) put(tx store.Tx, a alert.Alert) error { return w.s.raise(tx, w.in.chainPlan, a) }
+
+func (s *Service) raise(tx store.Tx, c chainPlan, a alert.Alert) error {
+	if s.d.Alert == nil {
 		return nil
 	}
-	a.Model, a.Owner, a.At = w.in.Model, w.in.Owner, w.s.now()
-	return w.s.d.Alert(tx, a)
+	a.Model, a.Owner, a.At = c.Model, c.Owner, s.now()
+	return s.d.Alert(tx, a)
+}
+
+// alertBroken alerts of a chain that ended in an error of its own, not of a node's work.
+func (p *part) alertBroken(tx store.Tx, runID, text string) error {
+	return p.s.raise(tx, p.chainPlan, alert.Alert{
+		Key: brokenKey(p.Model), Severity: alert.Page, Title: "a run of " + p.Model + " broke off", Text: line(text),
+		Command: "ctl runs show " + runID,
+	})
 }
 
 func candidateKey(model string, version int64) string {

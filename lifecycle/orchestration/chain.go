@@ -365,9 +365,9 @@ func (w *walk) promote() (o outcome, err error) {
 		if champion == w.cand.Version {
 			return result{Subject: version, Summary: fmt.Sprintf("version %s is the Champion", version)}, nil
 		}
-		reason := w.in.Reason
-		if reason == "" {
-			reason = "passed its gates in run " + w.in.RunID
+		reason := "passed its gates in run " + w.in.RunID
+		if w.in.Reason != "" {
+			reason += ": " + w.in.Reason
 		}
 		summary, err := w.s.d.Promotions.Promote(ctx, PromotionRequest{
 			Model: w.in.Model, Version: w.cand.Version, ExpectedGeneration: w.cand.Generation, Reason: reason, Actor: w.in.Actor,

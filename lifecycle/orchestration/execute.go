@@ -90,6 +90,14 @@ func (p *part) run(c *workflow.Context) (err error) {
 		if b.Busy || b.Joined != "" && w.State == store.WorkflowCancelled {
 			continue // this run wants it all the same
 		}
+		if b.Joined == "" && w.State == store.WorkflowFailed {
+			_, err := workflow.StepTx(c, "broken", func(tx store.Tx) (bool, error) {
+				return true, p.alertBroken(tx, c.ID(), w.Error)
+			})
+			if err != nil {
+				return err
+			}
+		}
 		return p.conclude(c, w)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The kinds of workflows.
@@ -80,6 +81,10 @@ func makePlan(configured []Model, r Request, now time.Time) (plan, error) {
 	if _, err := time.Parse(time.DateOnly, p.Date); err != nil {
 		return plan{}, fmt.Errorf("compute date %q is not a day such as 2026-11-02: %w", p.Date, ErrInvalid)
 	}
+	// Triggers put words and figures before a person's reason.
+	if err := checkTexts(4*MaxText, r.Reason, r.Actor, r.GitSHA); err != nil {
+		return plan{}, err
+	}
 	models, err := selected(configured, r)
 	if err != nil {
 		return plan{}, err
@@ -112,6 +117,30 @@ func makePlan(configured []Model, r Request, now time.Time) (plan, error) {
 		return plan{}, fmt.Errorf("no configured model has any of the steps %v: %w", r.Steps, ErrInvalid)
 	}
 	return p, nil
+}
+
+// MaxText is the longest text that a person gives, in bytes.
+const MaxText = 1000
+
+// CheckTexts refuses what a person gave with ErrInvalid when it is too long, not UTF-8, or has a NUL in it: it goes into
+// the audit log.
+func CheckTexts(reason, actor, gitSHA string) error {
+	return checkTexts(MaxText, reason, actor, gitSHA)
+}
+
+func checkTexts(most int, reason, actor, gitSHA string) error {
+	for i, text := range []string{reason, actor, gitSHA} {
+		name := []string{"reason", "actor", "git sha"}[i]
+		switch {
+		case len(text) > most:
+			return fmt.Errorf("%s has %d bytes, at most %d: %w", name, len(text), most, ErrInvalid)
+		case !utf8.ValidString(text):
+			return fmt.Errorf("%s is not UTF-8: %w", name, ErrInvalid)
+		case strings.ContainsRune(text, 0):
+			return fmt.Errorf("%s has a NUL character: %w", name, ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // selected are the models of a request, each once.

@@ -156,6 +156,22 @@ func TestLostRace(t *testing.T) {
 	}
 }
 
+// A node that panics ends its chain, not the daemon, the run or another model; somebody is paged.
+func TestPanic(t *testing.T) {
+	d := setup(t, options{models: trainable("a", "b")})
+	d.hooks["a/validate"] = func(context.Context) error { panic("index out of range") }
+	run := d.wait(d.start(Request{All: true}).ID)
+	expect(t, run, "a/features succeeded", "a/train succeeded", "a/validate failed", "a/promote skipped", "a/score skipped",
+		"b/features succeeded", "b/train succeeded", "b/validate succeeded", "b/promote succeeded", "b/score succeeded")
+	if run.State != Failed || !strings.Contains(run.Error, "index out of range") || !strings.Contains(d.alert("a/run"), "index out of range") {
+		t.Error(tree(run))
+	}
+	delete(d.hooks, "a/validate")
+	if run := d.wait(d.start(Request{All: true}).ID); run.State != Succeeded || d.alert("a/run") != "" {
+		t.Error(tree(run))
+	}
+}
+
 func TestFailureStaysInItsModel(t *testing.T) {
 	models := trainable("a", "b", "c", "d")
 	models[1].DependsOn = []string{"a"}

@@ -33,6 +33,7 @@ package orchestration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -228,17 +229,24 @@ func (s *Service) wait(ctx context.Context, id string) error {
 }
 
 // Cancel cancels a run: its nodes under way, trainings included, and those to come. Promotions that happened stay, and so
-// does a chain that the run joined: it is another run's. The run ends soon, not at once. It fails with ErrRunNotFound or
-// ErrNotActive.
+// does a chain that the run joined: it is another run's. The run ends soon, not at once. It fails with
+// ErrRunNotFound, ErrNotActive or ErrInvalid.
 func (s *Service) Cancel(ctx context.Context, id, reason, actor string) (Run, error) {
 	run, err := s.Get(ctx, id)
 	if err != nil {
 		return Run{}, err
 	}
+	if err := CheckTexts(reason, actor, ""); err != nil {
+		return Run{}, err
+	}
 	if run.State.Ended() {
 		return Run{}, fmt.Errorf("%w: %s is %s", ErrNotActive, id, run.State)
 	}
-	if err := s.d.Engine.Cancel(ctx, id, cancelReason(reason, actor)); err != nil {
+	err = s.d.Engine.Cancel(ctx, id, cancelReason(reason, actor))
+	if errors.Is(err, workflow.ErrEnded) { // at this moment
+		return Run{}, fmt.Errorf("%w: %w", ErrNotActive, err)
+	}
+	if err != nil {
 		return Run{}, err
 	}
 	s.live.notify()

@@ -19,7 +19,7 @@ func view(r store.Reader, w store.Workflow, live map[string]liveNode) (Run, erro
 	}
 	run := Run{
 		ID: w.ID, State: Running, Trigger: p.Trigger, Reason: p.Reason, Actor: p.Actor, ComputeDate: p.Date,
-		StartedAt: w.CreatedAt, FinishedAt: w.FinishedAt, Error: w.Error,
+		StartedAt: w.CreatedAt, FinishedAt: w.FinishedAt, Error: line(w.Error),
 	}
 	journal, err := journalOf(r, w.ID)
 	if err != nil {

@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"github.com/treeline-ml/treeline/lifecycle/alert"
+	"github.com/treeline-ml/treeline/lifecycle/orchestration"
 	"github.com/treeline-ml/treeline/store"
 )
 
@@ -193,6 +194,9 @@ func (s *Service) Fire(ctx context.Context, r Request) (Decision, error) {
 		if _, err := time.Parse(time.DateOnly, r.ComputeDate); err != nil {
 			return Decision{}, fmt.Errorf("compute date %q is not a day such as 2026-11-02: %w", r.ComputeDate, ErrInvalid)
 		}
+	}
+	if err := orchestration.CheckTexts(r.Reason, r.Actor, r.GitSHA); err != nil {
+		return Decision{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	reason := "asked for by " + orUnknown(r.Actor)
 	if r.Kind == Scheduled {

@@ -274,16 +274,16 @@ func TestTogether(t *testing.T) {
 		t.Error(err)
 	}
 	w.chain.err = nil
-	real := w.d.Store
-	w.d.Store = noDecisions{real}
+	whole := w.d.Store
+	w.d.Store = noDecisions{whole}
 	if _, err := w.Fire(t.Context(), Request{Model: "churn"}); !errors.Is(err, errNoDecisions) {
 		t.Error(err)
 	}
-	w.d.Store = real
+	w.d.Store = whole
 	if len(w.stored()) != 0 || w.chain.woken != 0 {
 		t.Error("there is a decision")
 	}
-	err := real.View(t.Context(), func(r store.Reader) error {
+	err := whole.View(t.Context(), func(r store.Reader) error {
 		rows, _, err := r.Workflows(store.WorkflowQuery{})
 		if len(rows) != 0 {
 			t.Errorf("there is a run: %+v", rows)
@@ -319,6 +319,8 @@ func TestBadRequests(t *testing.T) {
 		{Request{Model: "fraud"}, ErrUnknownModel, `"fraud" has no trigger policy; those with one: churn`},
 		{Request{Model: "churn", Kind: Drift}, ErrInvalid, `kind "drift"`},
 		{Request{Model: "churn", ComputeDate: "yesterday"}, ErrInvalid, `"yesterday"`},
+		{Request{Model: "churn", Reason: strings.Repeat("a", 1001)}, ErrInvalid, "reason has 1001 bytes"},
+		{Request{Model: "churn", Actor: "a\x00"}, ErrInvalid, "actor has a NUL"},
 	} {
 		if _, err := w.Fire(t.Context(), c.r); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%+v: %v", c.r, err)
