@@ -1,0 +1,159 @@
+package config
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
+)
+
+const repository = "../../../../.."
+
+// python is the project's interpreter: TREELINE_PYTHON, or that of the repository's environment.
+func python(t *testing.T) interpreter {
+	t.Helper()
+	path := os.Getenv("TREELINE_PYTHON")
+	if path == "" {
+		path = filepath.Join(repository, ".venv", "bin", "python")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: make the Python environment with tools/python/env.sh, or set TREELINE_PYTHON", err)
+	}
+	return interpreter{python: path, packagePath: filepath.Join(repository, "python")}
+}
+
+func write1(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const modelFile = `model_key: churn
+trainer_class: RandomForestTrainer
+validator_class: own.Strict
+data: {features_table: a.b.c, key_cols: [id], label_col: y}
+output: {catalog: a, schema: b, table: scores}
+schedules:
+  train: {quartz_cron_expression: "0 0 3 ? * SUN", timezone_id: America/New_York}
+`
+
+const ownModule = `from treeline.training import Validator
+
+print("imported")
+
+class Strict(Validator):
+    def validate(self, *args, **kwargs):
+        raise NotImplementedError
+`
+
+func TestCheckImportsClasses(t *testing.T) {
+	dir := t.TempDir()
+	path := write1(t, dir, "config.yml", modelFile)
+	write1(t, dir, "own.py", ownModule)
+	now := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	// A daemon's configuration brings its own interpreter.
+	i := python(t)
+	for _, p := range []*string{&i.python, &i.packagePath} {
+		full, err := filepath.Abs(*p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*p = full
+	}
+	daemon := write1(t, dir, "scorer.yml", "models: [config.yml]\ntraining: {python: "+i.python+", package_path: "+i.packagePath+"}\n")
+	r, err := check(t.Context(), daemon, interpreter{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []class{
+		{Model: "churn", Key: "trainer_class", Name: "RandomForestTrainer", Resolved: "treeline.training.sklearn_trees.RandomForestTrainer"},
+		{Model: "churn", Key: "validator_class", Name: "own.Strict", Resolved: "own.Strict"},
+	}
+	if diff := cmp.Diff(want, r.Classes); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"2026-11-08T03:00:00-05:00", "2026-11-15T03:00:00-05:00", "2026-11-22T03:00:00-05:00"}, r.Schedules[0].Next); diff != "" {
+		t.Errorf("times (-want +got):\n%s", diff)
+	}
+	// Without an interpreter the answer is that nobody looked, not that all is well.
+	if r, err = check(t.Context(), path, interpreter{}, now); err != nil || r.Classes != nil {
+		t.Errorf("%v, %v", r.Classes, err)
+	}
+}
+
+func TestCheckNamesClassesThatAreWrong(t *testing.T) {
+	dir := t.TempDir()
+	write1(t, dir, "own.py", ownModule)
+	for key, change := range map[string][2]string{
+		"one":   {"RandomForestTrainer", "RandomForstTrainer"}, // an unknown class
+		"two":   {"own.Strict", "their.Strict"},                // no module
+		"three": {"own.Strict", "RandomForestTrainer"},         // of another base class
+	} {
+		content := strings.Replace(modelFile, change[0], change[1], 1)
+		write1(t, dir, key+".yml", strings.NewReplacer("model_key: churn", "model_key: "+key, "table: scores", "table: "+key).Replace(content))
+	}
+	daemon := write1(t, dir, "scorer.yml", "models: [one.yml, two.yml, three.yml]\n")
+	_, err := check(t.Context(), daemon, python(t), time.Now())
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"one.yml:2:16: trainer_class", "did you mean RandomForestTrainer", "two.yml:3:18: validator_class", "no module 'their'",
+		"three.yml:3:18: validator_class",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in: %v", want, err)
+		}
+	}
+	if exit.Hint(err) == "" {
+		t.Error("no hint")
+	}
+}
+
+func TestCheckModelsOfADaemonTogether(t *testing.T) {
+	dir := t.TempDir()
+	write1(t, dir, "churn.yml", modelFile+"depends_on: [fraud]\n")
+	daemon := write1(t, dir, "scorer.yml", "models: [churn.yml]\n")
+	_, err := check(t.Context(), daemon, interpreter{}, time.Now())
+	if err == nil || !strings.Contains(err.Error(), `churn.yml:8:14: depends_on[0]: "fraud" is no configured model`) {
+		t.Error(err)
+	}
+}
+
+// A program that is no Python with the package ends in an error that shows what it said, in bounded memory.
+func TestCheckWithAnotherProgram(t *testing.T) {
+	dir := t.TempDir()
+	path := write1(t, dir, "config.yml", modelFile)
+	for name, script := range map[string]string{
+		"says nothing":     "exit 0",
+		"says much":        "yes x | head -c 20000000; exit 1",
+		"writes no answer": `echo '{"format": 1, "configs": []}'`,
+		"fails":            "echo 'No module named treeline' >&2; exit 1",
+	} {
+		program := write1(t, dir, "program", "#!/bin/sh\n"+script+"\n")
+		if err := os.Chmod(program, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := check(t.Context(), path, interpreter{python: program}, time.Now())
+		if err == nil || !strings.Contains(err.Error(), "importing the classes") || !strings.Contains(exit.Hint(err), "--package-path") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && len(err.Error()) > 10000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := check(ctx, path, interpreter{python: "sh"}, time.Now()); err == nil {
+		t.Error("a cancelled check succeeded")
+	}
+}
