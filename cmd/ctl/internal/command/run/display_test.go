@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 // terminal understands what display writes: cursor up, erase to the end of the line and of the screen.
 type terminal struct {
+	mu    sync.Mutex
 	lines []string
 	row   int
 }
@@ -27,6 +29,8 @@ type terminal struct {
 var sequence = regexp.MustCompile("\x1b\\[([0-9]*)([A-Z])")
 
 func (s *terminal) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for text := string(p); text != ""; {
 		if at := sequence.FindStringSubmatchIndex(text); at != nil && at[0] == 0 {
 			n := 1
@@ -76,7 +80,11 @@ func (s *terminal) set(text string) {
 	s.lines[s.row] = text
 }
 
-func (s *terminal) String() string { return strings.Join(s.lines, "\n") }
+func (s *terminal) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.lines, "\n")
+}
 
 func twoModels(began time.Time) *lifecyclev1.Run {
 	return &lifecyclev1.Run{RunId: "r-1", Nodes: []*lifecyclev1.RunNode{
