@@ -315,3 +315,25 @@ func TestRegister(t *testing.T) {
 		b.ended(stays, store.WorkflowSucceeded, "")
 	})
 }
+
+// What a step did in spite of Stop is journaled, not done again.
+func TestStopJournals(t *testing.T) {
+	onBench(t, func(t *testing.T, b *bench) {
+		f := func(c *workflow.Context, _ json.RawMessage) (any, error) {
+			_, err := workflow.Step(c, "stubborn", func(ctx context.Context) (int, error) {
+				b.did("stubborn")
+				if c.Attempt() == 1 {
+					<-ctx.Done()
+				}
+				return 1, nil
+			})
+			return nil, errors.Join(err, b.step(c, "next"))
+		}
+		b.start(f)
+		id := b.begin("", nil)
+		synctest.Wait()
+		b.start(f)
+		b.ended(id, store.WorkflowSucceeded, "")
+		b.wantLog("stubborn", "next")
+	})
+}
