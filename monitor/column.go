@@ -147,6 +147,14 @@ func Texts(arr arrow.Array) (value func(i int) (text string, ok bool), err error
 		if err != nil {
 			return nil, err
 		}
+		if a.Dictionary().Len() > a.Len() { // few of the entries are used
+			return func(i int) (string, bool) {
+				if a.IsNull(i) {
+					return "", false
+				}
+				return entries(a.GetValueIndex(i))
+			}, nil
+		}
 		table, there := make([]string, a.Dictionary().Len()), make([]bool, a.Dictionary().Len())
 		for i := range table {
 			table[i], there[i] = entries(i)

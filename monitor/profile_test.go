@@ -347,3 +347,40 @@ func FuzzDecodeProfile(f *testing.F) {
 		_, _ = NewProfiler(fields, bins)
 	})
 }
+
+// No record, slice or column outlives the calls.
+func TestNothingIsRetained(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	defer mem.AssertSize(t, 0)
+	fb, sb := array.NewFloat64Builder(mem), array.NewStringBuilder(mem)
+	const rows = 3000
+	for i := range rows {
+		fb.Append(float64(i))
+		sb.Append(fmt.Sprint("c", i%5))
+	}
+	columns := []arrow.Array{fb.NewArray(), sb.NewArray()}
+	rec := array.NewRecord(arrow.NewSchema([]arrow.Field{
+		{Name: "x", Type: arrow.PrimitiveTypes.Float64}, {Name: "c", Type: arrow.BinaryTypes.String},
+	}, nil), columns, rows)
+	for _, c := range columns {
+		c.Release()
+	}
+	fb.Release()
+	sb.Release()
+	b, err := NewBatchRecorder(FieldsOf(rec.Schema(), []string{"x", "c"}, nil), nil, 40*BatchRows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(50) {
+		b.Add(i*rows, rec)
+	}
+	if _, err := (DriftDetector{}).Detect([]arrow.Record{rec}, []arrow.Record{rec}); err != nil {
+		t.Error(err)
+	}
+	rec.Release()
+	mem.AssertSize(t, 0) // before the profile is taken: its texts are its own
+	p, err := b.Profile()
+	if err != nil || p.Rows != 50*rows || p.Seen == 0 || p.Seen == p.Rows || p.Features[1].Categories[0].Value[:1] != "c" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
 // Profiler counts the rows of records.
@@ -21,6 +22,7 @@ type counter struct {
 	Field
 
 	bins    *FeatureBins // nil: taken from the sample in the end
+	edges   []uint64     // their keys
 	code    map[string]int32
 	m       moments
 	nulls   int64
@@ -57,7 +59,7 @@ func NewProfiler(fields []Field, bins *Bins) (*Profiler, error) {
 
 func (c *counter) open() {
 	if !c.Categorical {
-		c.counts = make([]int64, len(c.bins.Edges)+1)
+		c.counts, c.edges = make([]int64, len(c.bins.Edges)+1), keys(c.bins.Edges)
 		return
 	}
 	c.counts = make([]int64, len(c.bins.Categories))
@@ -131,6 +133,9 @@ func (c *counter) add(arr arrow.Array, p *Profiler) error {
 		c.numbers(p.buf)
 		return nil
 	}
+	if d, ok := arr.(*array.Dictionary); ok && c.bins != nil && d.Dictionary().Len() <= d.Len() {
+		return c.dictionary(d)
+	}
 	text, err := Texts(arr)
 	if err != nil {
 		return fmt.Errorf("column %q: %w", c.Name, err)
@@ -147,18 +152,53 @@ func (c *counter) add(arr arrow.Array, p *Profiler) error {
 	return nil
 }
 
+// dictionary looks each entry up once.
+func (c *counter) dictionary(d *array.Dictionary) error {
+	entries := make([]int64, d.Dictionary().Len())
+	nulls := int64(0)
+	for i := range d.Len() {
+		if d.IsNull(i) {
+			nulls++
+		} else {
+			entries[d.GetValueIndex(i)]++
+		}
+	}
+	text, err := Texts(d.Dictionary())
+	if err != nil {
+		return fmt.Errorf("column %q: %w", c.Name, err)
+	}
+	for k, n := range entries {
+		v, ok := text(k)
+		if !ok {
+			nulls += n
+		} else if n > 0 {
+			c.category(v, true, n)
+		}
+	}
+	c.nulls += nulls
+	c.category("", false, nulls)
+	return nil
+}
+
+// numbers counts values; those that are finite, nearly all, take the short way.
 func (c *counter) numbers(values []float64) {
+	m := c.m
 	for _, v := range values {
-		switch {
-		case v != v:
+		if v-v == 0 {
+			m.add(v)
+			if c.bins != nil {
+				c.counts[bin(c.edges, key(v))]++
+			}
+			continue
+		}
+		if v != v {
 			c.nulls++
-		case v-v == 0: // finite
-			c.m.add(v)
 		}
 		if c.bins != nil {
 			c.number(v)
 		}
 	}
+	c.m = m
 }
 
 // number counts a value in its bin.
@@ -171,7 +211,7 @@ func (c *counter) number(v float64) {
 	case v < -math.MaxFloat64:
 		c.negInf++
 	default:
-		c.counts[bin(c.bins.Edges, v)]++
+		c.counts[bin(c.edges, key(v))]++
 	}
 }
 

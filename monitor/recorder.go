@@ -9,9 +9,9 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 )
 
-// BatchRows bounds the rows of a batch that a BatchRecorder looks at: enough that the noise floor of ten bins is below
-// .0002, and the cost of a profile does not grow with the batch.
-const BatchRows = 1 << 18
+// BatchRows bounds the rows of a batch that a BatchRecorder looks at: enough that the noise floor of a dozen bins is .001,
+// and the cost of a profile does not grow with the batch.
+const BatchRows = 1 << 16
 
 // BatchRecorder profiles a batch while it is scored. Of a batch with more than BatchRows rows it looks at about that many,
 // chosen by a hash of their position, so that the profile depends neither on the size of records nor on the number of

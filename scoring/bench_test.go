@@ -90,24 +90,30 @@ func (s *sink) Commit(context.Context) (warehouse.Commit, error) {
 	return warehouse.Commit{Rows: s.rows, CommittedAt: time.Now()}, nil
 }
 
+// benchSink gives rows rows of the model's features and a key.
+func benchSink(model *forest.Model, rows int64) *sink {
+	fields := []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}
+	for _, f := range model.Features {
+		fields = append(fields, arrow.Field{Name: f.Name, Type: arrow.PrimitiveTypes.Float64})
+	}
+	rb := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
+	defer rb.Release()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range defaultBatchRows {
+		rb.Field(0).(*array.Int64Builder).Append(rng.Int64())
+		for f := range model.Features {
+			rb.Field(f + 1).(*array.Float64Builder).Append(rng.Float64())
+		}
+	}
+	return &sink{rec: rb.NewRecord(), rows: rows}
+}
+
 // BenchmarkPipeline runs whole batches of 1M rows x 28 features over a warehouse that costs nothing.
 func BenchmarkPipeline(b *testing.B) {
 	const rows = 1 << 20
 	for _, trees := range []int{1, 100} {
 		model := benchForest(trees)
-		fields := []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}
-		for _, f := range model.Features {
-			fields = append(fields, arrow.Field{Name: f.Name, Type: arrow.PrimitiveTypes.Float64})
-		}
-		rb := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
-		rng := rand.New(rand.NewPCG(3, 4))
-		for range defaultBatchRows {
-			rb.Field(0).(*array.Int64Builder).Append(rng.Int64())
-			for f := range model.Features {
-				rb.Field(f + 1).(*array.Float64Builder).Append(rng.Float64())
-			}
-		}
-		s := &sink{rec: rb.NewRecord(), rows: rows}
+		s := benchSink(model, rows)
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("trees=%d/threads=%d", trees, threads), func(b *testing.B) {
 				batcher, err := NewBatcher(Deps{
@@ -128,6 +134,5 @@ func BenchmarkPipeline(b *testing.B) {
 			})
 		}
 		s.rec.Release()
-		rb.Release()
 	}
 }
