@@ -73,17 +73,7 @@ func TestMaterialiseKilled(t *testing.T) {
 		if _, err := w.Describe(t.Context(), warehouse.Input{Table: computedDay(0).Table}); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := w.Query(t.Context(), "SELECT count(*), count(DISTINCT id), min(run), max(run) FROM uat.features.computed")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var n, ids, first, end int
-		if !rows.Next() {
-			t.Fatal(rows.Err())
-		}
-		if err := errors.Join(rows.Scan(&n, &ids, &first, &end), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		n, ids, first, end := countRuns(t, w)
 		if n != 20000 || ids != n || first != end || end < last || end > last+1 {
 			t.Errorf("kill %d: %d rows of %d ids of the runs %d to %d, reported was %d", kill, n, ids, first, end, last)
 		}
@@ -96,4 +86,20 @@ func TestMaterialiseKilled(t *testing.T) {
 		}
 		last = end
 	}
+}
+
+func countRuns(t *testing.T, w *duckdb.Warehouse) (n, ids, first, last int) {
+	t.Helper()
+	rows, err := w.Query(t.Context(), "SELECT count(*), count(DISTINCT id), min(run), max(run) FROM uat.features.computed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	if err := errors.Join(rows.Scan(&n, &ids, &first, &last), rows.Err()); err != nil {
+		t.Fatal(err)
+	}
+	return n, ids, first, last
 }

@@ -60,7 +60,7 @@ func options(t *testing.T, dir string) local.Options {
 	t.Helper()
 	return local.Options{
 		Process: local.Process{Python: python(t), PythonPath: []string{fake(t)}}, Dir: dir,
-		Limits: local.Limits{Timeout: time.Minute, FirstBeat: time.Minute, Misses: 3, Grace: 200 * time.Millisecond},
+		Limits: local.Limits{Timeout: time.Minute, FirstBeat: time.Minute, Misses: 10_000, Grace: 200 * time.Millisecond},
 	}
 }
 
@@ -276,8 +276,8 @@ func TestLimits(t *testing.T) {
 		reason string
 	}{
 		"never beats":   {"silent", func(l *local.Limits) { l.FirstBeat = 300 * time.Millisecond }, 143, true, "no sign of life"},
-		"stops beating": {"stops_beating", func(*local.Limits) {}, 143, true, "no sign of life"},
-		"ignores TERM":  {"ignores_term", func(*local.Limits) {}, 137, true, "no sign of life"},
+		"stops beating": {"stops_beating", func(l *local.Limits) { l.Misses = 3 }, 143, true, "no sign of life"},
+		"ignores TERM":  {"ignores_term", func(l *local.Limits) { l.Misses = 10 }, 137, true, "no sign of life"},
 		"takes long":    {"beats", func(l *local.Limits) { l.Timeout = 400 * time.Millisecond }, 143, false, "at most 400ms"},
 		"fills disk":    {"fills_disk", func(l *local.Limits) { l.DiskBytes = 20 << 20 }, 143, false, "at most 20971520"},
 	} {
@@ -302,7 +302,6 @@ func TestCancel(t *testing.T) {
 	for kind, code := range map[string]int{"terminates": 143, "ignores_term": 137} {
 		t.Run(kind, func(t *testing.T) {
 			o := options(t, t.TempDir())
-			o.Limits.Misses = 1000
 			r := submit(t, o, spec(kind, nil))
 			if s := r.waitLog("ready"); s.State != training.StateRunning || s.Usage.MaxRSS == 0 {
 				t.Errorf("running: %+v", s)
@@ -412,7 +411,7 @@ func TestUsage(t *testing.T) {
 func TestLogs(t *testing.T) {
 	const lines, width = 4000, 70 // 4000 lines of 93 bytes
 	o := options(t, t.TempDir())
-	o.Limits.LogHead, o.Limits.LogTail, o.Limits.Misses = 8<<10, 64<<10, 1000
+	o.Limits.LogHead, o.Limits.LogTail = 8<<10, 64<<10
 	r := submit(t, o, spec("shouts", map[string]any{"lines": lines, "width": width}))
 	r.poll(func(s training.Status) bool { return s.Heartbeat.Step != "" })
 	r.poll(func(training.Status) bool { return true }) // cuts the log
@@ -496,7 +495,6 @@ func TestLogsFollow(t *testing.T) {
 func TestOneProcessForAKey(t *testing.T) {
 	dir := t.TempDir()
 	o := options(t, dir)
-	o.Limits.Misses = 1000
 	runs := filepath.Join(t.TempDir(), "runs")
 	s := spec("gate", map[string]any{"runs": runs})
 	type answer struct {

@@ -43,7 +43,6 @@ func daemon() int {
 func crash(t *testing.T, kind string, before func(dir string)) (r *run, runs string) {
 	t.Helper()
 	o := options(t, t.TempDir())
-	o.Limits.Misses = 1000
 	runs = filepath.Join(t.TempDir(), "runs")
 	exe, err := os.Executable()
 	if err != nil {
