@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"github.com/treeline-ml/treeline/config"
@@ -21,6 +22,7 @@ import (
 type settings struct {
 	order  []string
 	models map[string]config.Model
+	post   map[string]scoring.PostProcessor // of models with an inference_class
 }
 
 // loadSettings reads the per-model files and checks what their reader cannot: names that collide, schedules, and the
@@ -56,7 +58,7 @@ func (s *settings) scoring() []scoring.ModelConfig {
 			Key: m.ModelKey, Name: name, FeaturesTable: m.Data.FeaturesTable, Label: m.Data.LabelCol,
 			Keys: m.Data.KeyCols, DateColumn: m.Data.DateCol, Exclude: m.Data.ExcludeCols,
 			Output:    warehouse.TableName{Catalog: m.Output.Catalog, Schema: m.Output.Schema, Table: m.Output.Table},
-			Threshold: m.DecisionThreshold,
+			Threshold: m.DecisionThreshold, PostProcessor: s.post[name],
 		})
 	}
 	return out
@@ -224,9 +226,7 @@ func modulePath(m config.Model) string {
 // metrics are all keys below metrics, as Python classes get them.
 func metrics(m config.Model) map[string]any {
 	out := map[string]any{"auc_threshold": m.Metrics.AUCThreshold}
-	for k, v := range m.Metrics.More {
-		out[k] = v
-	}
+	maps.Copy(out, m.Metrics.More)
 	return out
 }
 

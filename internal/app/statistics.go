@@ -134,8 +134,8 @@ func (d *described) importance(ctx context.Context, v version.Version) (map[stri
 			return nil, err
 		}
 		var shares map[string]float64
-		if json.Unmarshal(b, &shares) != nil {
-			return nil, nil // equal weights are better than no statistics
+		if err := json.Unmarshal(b, &shares); err != nil {
+			return nil, fmt.Errorf("%s of %s version %d: %w", f.Name, v.Model, v.Version, err)
 		}
 		return shares, nil
 	}
@@ -218,10 +218,11 @@ func (d *driftChecks) run(ctx context.Context, started func()) error {
 		d.waiting = nil
 		d.mu.Unlock()
 		for _, q := range waiting {
+			if ctx.Err() != nil {
+				return nil
+			}
 			r, err := d.monitor.Check(ctx, q)
 			switch {
-			case ctx.Err() != nil:
-				return nil
 			case errors.Is(err, monitor.ErrNoData):
 				d.log.InfoContext(ctx, "a batch is compared with nothing", "model", q.Model, "score_batch_id", q.BatchID, "reason", err)
 			case err != nil:

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -356,8 +357,11 @@ func (m *moved) Change(ctx context.Context, model string) (trigger.DataChange, e
 		row, err = r.Training(v.TrainingID)
 		return err
 	})
-	if err != nil || row.ID == "" {
-		return trigger.DataChange{Detail: "the Champion was not trained here"}, nil
+	if err != nil && !errors.Is(err, store.ErrNoChampion) && !errors.Is(err, store.ErrModelNotFound) {
+		return trigger.DataChange{}, err
+	}
+	if row.ID == "" {
+		return trigger.DataChange{Detail: "no Champion was trained here"}, nil
 	}
 	ref, err := m.features.Pin(ctx, model, time.Now().UTC().Format(time.DateOnly))
 	if err != nil {
