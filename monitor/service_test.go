@@ -160,6 +160,17 @@ func TestService(t *testing.T) {
 	if err != nil || len(rest) != 1 || next != "" || rest[0].BatchID != "b2" || rest[0].Verdict != Drift {
 		t.Errorf("%+v, %q, %v", rest, next, err)
 	}
+	// One report a batch, against the training data, in the configured mode.
+	windows, err := d.Windows(ctx, "m", 1, 5)
+	if err != nil || len(windows) != 2 || windows[0].BatchID != "b1" || windows[1].BatchID != "b2" || windows[1].Verdict != Drift {
+		t.Errorf("%+v, %v", windows, err)
+	}
+	if windows, err = d.Windows(ctx, "m", 1, 1); err != nil || len(windows) != 1 {
+		t.Errorf("%+v, %v", windows, err)
+	}
+	if windows, err = d.Windows(ctx, "m", 2, 5); err != nil || len(windows) != 0 {
+		t.Errorf("%+v, %v", windows, err)
+	}
 	// As configured: a share that no drift reaches.
 	d.model.Importance = map[string]float64{"normal": 1}
 	d.options = Options{Share: 0.99}
