@@ -18,7 +18,7 @@ func (b *Block) Refusals(dst []Refusal, limit int) []Refusal {
 	for f := range b.cols {
 		c, feature := &b.cols[f], &b.p.features[f]
 		missing := feature.RejectMissing
-		if !b.bound[f] || !missing && !(feature.RejectInfinite && c.mayBeInfinite()) {
+		if !b.bound[f] || !missing && (!feature.RejectInfinite || !c.mayBeInfinite()) {
 			continue
 		}
 		for from := 0; from < b.rows; from += word {

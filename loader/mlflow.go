@@ -44,7 +44,7 @@ func readMLflow(dir, name string) (*forest.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	text, err := readSmall(root, name)
 	if err != nil {
 		return nil, err

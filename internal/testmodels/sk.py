@@ -38,6 +38,21 @@ def write_joblib(compress):
     return lambda m, path, _: joblib.dump(m, path, compress=compress)
 
 
+def write_unaligned(m, path, _):
+    """As joblib before 1.2: no padding before arrays. joblib reads such files still."""
+    init = joblib.numpy_pickle.NumpyArrayWrapper.__init__
+
+    def old(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        del self.numpy_array_alignment_bytes
+
+    joblib.numpy_pickle.NumpyArrayWrapper.__init__ = old
+    try:
+        joblib.dump(m, path)
+    finally:
+        joblib.numpy_pickle.NumpyArrayWrapper.__init__ = init
+
+
 def write_skops(compression):
     def write(m, path, _):
         import skops.io
@@ -70,7 +85,7 @@ def write_mlflow(serialization=None, signature=True, trusted=("sklearn.tree._tre
 FORMS = {
     "protocol2.pkl": write_pickle(2), "protocol3.pkl": write_pickle(3), "model.pkl": write_pickle(4),
     "protocol5.pkl": write_pickle(5), "cloud.pkl": write_cloudpickle,
-    "model.joblib": write_joblib(0), "zlib.joblib": write_joblib(("zlib", 9)), "gzip.joblib": write_joblib(("gzip", 6)),
+    "model.joblib": write_joblib(0), "unaligned.joblib": write_unaligned, "zlib.joblib": write_joblib(("zlib", 9)), "gzip.joblib": write_joblib(("gzip", 6)),
     "bz2.joblib": write_joblib(("bz2", 9)), "lzma.joblib": write_joblib(("lzma", 6)), "xz.joblib": write_joblib(("xz", 6)),
     "model.skops": write_skops(zipfile.ZIP_STORED), "deflated.skops": write_skops(zipfile.ZIP_DEFLATED),
     "mlflow-skops": write_mlflow("skops"), "mlflow-cloudpickle": write_mlflow("cloudpickle"),
@@ -113,7 +128,7 @@ FEW = ("model.pkl", "deflated.skops")
 
 # name: (estimator, table, label, parameters, serialisations); "fit" says how it is trained
 SK = {
-    "formats": ("RandomForestClassifier", "names", "strings", dict(n_estimators=3, max_depth=3), tuple(FORMS)[:16]),
+    "formats": ("RandomForestClassifier", "names", "strings", dict(n_estimators=3, max_depth=3), tuple(FORMS)[:17]),
     "formats-nameless": ("RandomForestClassifier", "dense", "class3", dict(n_estimators=2, max_depth=3),
                          ("model.pkl", "model.joblib", "mlflow-skops", "mlflow-cloudpickle")),
     "rf-binary": ("RandomForestClassifier", "dense", "binary", dict(n_estimators=20, max_depth=8), ("zlib.joblib",)),

@@ -34,8 +34,13 @@ func malformed(line int, s string) error {
 	return fault.At(fmt.Sprintf("line %d", line), fault.Malformed("%s", s))
 }
 
-// parseYAML reads a document whose top is a mapping.
-func parseYAML(text []byte) (*node, error) {
+// parseYAML reads a document whose top is a mapping. A fault of the YAML library on bytes that nobody writes ends here.
+func parseYAML(text []byte) (n *node, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			n, err = nil, fault.Malformed("the YAML cannot be read: %.200v", r)
+		}
+	}()
 	if !utf8.Valid(text) {
 		return nil, fault.Malformed("it is not UTF-8")
 	}

@@ -1,6 +1,7 @@
 package sklearn
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,10 +94,8 @@ func (d *decoder) labels(v pydata.Value, name string) ([]string, error) {
 		if int64(len(t)) > d.limits.StringBytes {
 			return nil, fault.At(name, fault.Limit("StringBytes", d.limits.StringBytes, int64(len(t))))
 		}
-		for _, other := range texts[:min(i, 64)] {
-			if t == other {
-				return nil, fault.At(name, fault.Malformed("the label %.80q twice", t))
-			}
+		if slices.Contains(texts[:min(i, 64)], t) {
+			return nil, fault.At(name, fault.Malformed("the label %.80q twice", t))
 		}
 	}
 	return texts, nil

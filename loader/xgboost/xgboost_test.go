@@ -30,8 +30,8 @@ func TestEncodings(t *testing.T) {
 	}
 	compared := 0
 	for _, c := range cases {
-		if c.Library != "xgboost" || c.Refused != "" {
-			continue
+		if c.Library != "xgboost" || c.Refused != "" || filepath.Base(c.Models[0]) != "model.json" {
+			continue // pickles and directories hold one of the encodings only
 		}
 		text, err := os.ReadFile(filepath.Join(c.Dir, "model.json"))
 		if err != nil {

@@ -53,12 +53,12 @@ func Of(v pydata.Value) (*Array, error) {
 		if v.Payload != nil {
 			return Of(v.Payload)
 		}
-		switch {
-		case v.Class.Name == "_reconstruct":
+		switch v.Class.Name {
+		case "_reconstruct":
 			return reconstructed(v)
-		case v.Class.Name == "_frombuffer":
+		case "_frombuffer":
 			return fromBuffer(v)
-		case v.Class.Name == "scalar":
+		case "scalar":
 			return scalar(v)
 		}
 	}
@@ -337,10 +337,10 @@ func (a *Array) text(i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case a.Type.Kind == 'b':
+	switch a.Type.Kind {
+	case 'b':
 		return boolText(get(i) != 0), nil
-	case a.Type.Kind == 'u':
+	case 'u':
 		return strconv.FormatUint(uint64(get(i)), 10), nil
 	}
 	return strconv.FormatInt(get(i), 10), nil

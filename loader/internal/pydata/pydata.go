@@ -14,6 +14,8 @@
 // Byte slices view the file's bytes: they must not be changed.
 package pydata
 
+import "slices"
+
 // Value is nil (None), bool, int64, *Long, float64, string, []byte, *List, *Tuple, *Dict, *Global, *Object, or what the
 // decoder of a container format adds (*ndarray.Array).
 type Value any
@@ -32,8 +34,8 @@ type Dict struct{ Keys, Values []Value }
 
 // Get returns the value of a string key.
 func (d *Dict) Get(key string) (Value, bool) {
-	for i := len(d.Keys) - 1; i >= 0; i-- {
-		if k, ok := d.Keys[i].(string); ok && k == key {
+	for i, k := range slices.Backward(d.Keys) {
+		if k, ok := k.(string); ok && k == key {
 			return d.Values[i], true
 		}
 	}

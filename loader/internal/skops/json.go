@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/treeline-ml/treeline/loader/internal/fault"
 	"github.com/treeline-ml/treeline/loader/internal/limit"
@@ -17,8 +18,8 @@ type object struct {
 }
 
 func (o *object) get(key string) any {
-	for i := len(o.keys) - 1; i >= 0; i-- {
-		if o.keys[i] == key {
+	for i, k := range slices.Backward(o.keys) {
+		if k == key {
 			return o.values[i]
 		}
 	}
