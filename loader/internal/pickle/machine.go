@@ -199,7 +199,7 @@ func (m *machine) step(op byte) error {
 }
 
 // scalar returns the value of opcodes that carry it.
-func (m *machine) scalar(op byte) (v pydata.Value, err error, ok bool) { //nolint:staticcheck // ok is about the opcode
+func (m *machine) scalar(op byte) (v pydata.Value, err error, ok bool) {
 	r := m.r
 	switch op {
 	case opNone:
@@ -250,7 +250,7 @@ func (m *machine) scalar(op byte) (v pydata.Value, err error, ok bool) { //nolin
 }
 
 // container returns the value of opcodes that make a list, tuple, set or dict.
-func (m *machine) container(op byte) (v pydata.Value, err error, ok bool) { //nolint:staticcheck // as scalar
+func (m *machine) container(op byte) (v pydata.Value, err error, ok bool) {
 	var items []pydata.Value
 	switch op {
 	case opEmptyDict:
