@@ -17,7 +17,7 @@ import (
 // bootstrapSeed fixes the resamples, so that a comparison can be repeated.
 const bootstrapSeed = 0x7265656c696e65
 
-// present loads the model's Champion; nil when there is none, or when it is v itself.
+// present loads the model's Champion; nil when there is none. One that does not load has a problem.
 func (s *Service) present(ctx context.Context, v version.Version) (*rival, error) {
 	var row store.Version
 	err := s.d.Store.View(ctx, func(tx store.Reader) error {

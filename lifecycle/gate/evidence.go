@@ -193,10 +193,14 @@ func (s *Service) store(ctx context.Context, e *evidence, gates []Result, by rul
 
 // report is the evidence as callers read it.
 func (e *evidence) report(row store.Version, digest string) Report {
-	return Report{
+	r := Report{
 		Version: version.FromRow(row), Outcome: e.Outcome, Gates: e.results(), ValidatedAt: e.ValidatedAt, Actor: e.Actor,
 		EvidenceDigest: digest, Explanation: e.Explanation,
 	}
+	if e.Format < 2 {
+		r.Explanation = explain(e.Model, e.Version, r.Gates)
+	}
+	return r
 }
 
 // summary is the reason in the audit log: what the deciding gate said.

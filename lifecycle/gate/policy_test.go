@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -331,6 +332,47 @@ func TestWaiveRefusals(t *testing.T) {
 	w, err := h.Waive(t.Context(), gate.WaiveRequest{Model: "m", Version: bad.Version, Gates: []string{gate.AUCFloor}, Reason: "x", Actor: "eve"})
 	if err != nil || w.Passed() || w.Version.Stage != stage.Rejected {
 		t.Errorf("%+v, %v", w, err)
+	}
+}
+
+// A rejected version whose files were registered again has made room for the new one.
+func TestWaiveOfFilesRegisteredAgain(t *testing.T) {
+	p := strict()
+	p.AUCFloor.Threshold = 0.99
+	h := govern(t, p, nil)
+	holdout := testdata(t, "holdout.parquet")
+	h.validate(t, h.enter(t, "good", holdout, nil))
+	if again := h.enter(t, "good", holdout, nil); again.Version != 2 {
+		t.Fatalf("version %d", again.Version)
+	}
+	_, err := h.Waive(t.Context(), gate.WaiveRequest{Model: "m", Version: 1, Reason: "x", Actor: "eve"})
+	if !errors.Is(err, stage.ErrWrong) || !strings.Contains(err.Error(), "registered again as another version") {
+		t.Errorf("error is %v", err)
+	}
+	if v, err := h.versions.Get(t.Context(), "m", 1); err != nil || v.Stage != stage.Rejected {
+		t.Errorf("version is %s (%v)", v.Stage, err)
+	}
+}
+
+// Reports of the first format have no explanation and no modes: both gates were required.
+func TestFirstFormat(t *testing.T) {
+	f := setup(t)
+	v := f.register(t, churn1, nil)
+	body := fmt.Appendf(nil, `{"format":1,"model":"m","version":1,"digest":%q,"engine":"e","outcome":"fail","gates":[{"gate":"artifact",`+
+		`"outcome":"pass","summary":"fine","hint":"","evidence":{}},{"gate":"parity","outcome":"fail","summary":"3 of 9 values differ",`+
+		`"hint":"look","evidence":{"rows":"9"}}],"validated_at":"2026-11-01T00:00:00Z","actor":"ann"}`, v.Digest)
+	err := f.store.Update(t.Context(), func(tx store.Tx) error {
+		return tx.PutEvidence(store.Evidence{
+			Model: "m", Version: 1, Outcome: "fail", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(body)), Report: body, At: v.RegisteredAt,
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.Report(t.Context(), "m", 1)
+	if err != nil || len(r.Gates) != 2 || !r.Gates[0].Required || !r.Gates[1].Required ||
+		r.Explanation != "The parity gate failed: 3 of 9 values differ. What to do: look." {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
