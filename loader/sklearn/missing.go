@@ -6,11 +6,11 @@ package sklearn
 //	before 1.3   never
 //	1.3          single trees that choose the best split, by the criteria below
 //	1.4, 1.5     forests of such trees, too; not with monotonic constraints
-//	1.6 to 1.8   random splits, too
+//	1.6 to 1.8   random splits, too; ExtraTree* by random splits alone, but for the regressor of 1.6
 //	1.9          every criterion, and monotonic constraints
 func acceptsMissing(r release, isForest bool, tree *estimator) bool {
 	random := tree.text("splitter") == "random"
-	extra := tree.name() == "ExtraTreeClassifier" || tree.name() == "ExtraTreeRegressor"
+	extra := tree.name() == "ExtraTreeClassifier" || tree.name() == "ExtraTreeRegressor" && r.minor != 6
 	switch {
 	case r.before(3), r.before(4) && isForest, r.before(6) && random, !r.before(6) && extra && !random:
 		return false
