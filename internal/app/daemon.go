@@ -227,7 +227,13 @@ func (d *daemon) wireCore(p *core) error {
 		gates.Runner = validators{process}
 	}
 	p.gates = gate.New(gates)
-	p.promotions = promotion.New(promotion.Deps{Store: d.told, Registry: d.registry, Verifier: p.gates, Logger: d.log})
+	p.promotions = promotion.New(promotion.Deps{
+		Store: d.told, Registry: d.registry, Verifier: p.gates, Logger: d.log,
+		Policy: func(model string) string {
+			policy, _ := d.settings.gates(model)
+			return policy.Digest
+		},
+	})
 	return nil
 }
 
