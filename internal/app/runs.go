@@ -152,7 +152,7 @@ func (t trained) Wait(ctx context.Context, id string, progress func(string)) (or
 		}
 		return out, nil
 	}
-	out.Summary = fmt.Sprintf("version %d from %d rows in %s", row.Version, row.InputRows,
+	out.Summary = fmt.Sprintf("trained from %d rows in %s", row.InputRows,
 		row.FinishedAt.Sub(row.CreatedAt).Round(100*time.Millisecond))
 	if auc, ok := row.Metrics["auc"]; ok {
 		out.Summary += fmt.Sprintf(", AUC %.4f", auc)

@@ -29,7 +29,7 @@ func (s *Service) validator(ctx context.Context, v version.Version, l *loaded, p
 	r := Result{Gate: Validator, Outcome: Inconclusive, Evidence: map[string]string{"validator_class": p.Validator.Class}}
 	r.Hint = "see to the validator and validate again"
 	if s.d.Runner == nil {
-		r.Summary = p.Validator.Class + " cannot be run: this daemon has no Python"
+		r.Summary = "Validator " + p.Validator.Class + " cannot be run: this daemon has no Python"
 		return r, nil
 	}
 	holdout := holdoutName(v)
@@ -43,7 +43,7 @@ func (s *Service) validator(ctx context.Context, v version.Version, l *loaded, p
 		if ctx.Err() != nil {
 			return Result{}, ctx.Err()
 		}
-		r.Summary = fmt.Sprintf("%s gave no verdict: %v", p.Validator.Class, err)
+		r.Summary = fmt.Sprintf("Validator %s gave no verdict: %v", p.Validator.Class, err)
 		return r, nil
 	}
 	for name, value := range verdict.Figures {
@@ -55,6 +55,6 @@ func (s *Service) validator(ctx context.Context, v version.Version, l *loaded, p
 		r.Outcome, verb = Fail, "rejects"
 		r.Hint = "its words say why; train a better version"
 	}
-	r.Summary = sentence(fmt.Sprintf("%s %s version %d: %s", p.Validator.Class, verb, v.Version, clip(verdict.Summary, 1024)))
+	r.Summary = sentence(fmt.Sprintf("Validator %s %s version %d: %s", p.Validator.Class, verb, v.Version, clip(verdict.Summary, 1024)))
 	return r, nil
 }

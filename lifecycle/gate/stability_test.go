@@ -263,12 +263,12 @@ func TestValidator(t *testing.T) {
 	}{
 		"accepts": {
 			&runner{verdict: gate.ValidatorResult{Passed: true, Summary: "lift 3.1", Figures: map[string]any{"lift": 3.1, "who": "x"}}},
-			testdata(t, "holdout.parquet"), gate.Pass, "Acme.Judge accepts version 1: lift 3.1.",
+			testdata(t, "holdout.parquet"), gate.Pass, "Validator acme.Judge accepts version 1: lift 3.1.",
 		},
 		"rejects": {&runner{verdict: gate.ValidatorResult{Summary: "lift 1.1"}}, testdata(t, "holdout.parquet"), gate.Fail, "rejects version 1: lift 1.1."},
 		"fails": {
 			&runner{err: errors.New("ModuleNotFoundError: acme")}, testdata(t, "holdout.parquet"), gate.Inconclusive,
-			"gave no verdict: ModuleNotFoundError: acme",
+			"Validator acme.Judge gave no verdict: ModuleNotFoundError: acme",
 		},
 		"no holdout": {&runner{}, nil, gate.Inconclusive, "no holdout rows"},
 		"no Python":  {nil, testdata(t, "holdout.parquet"), gate.Inconclusive, "cannot be run"},

@@ -147,8 +147,8 @@ func (w *walk) abandon() error {
 // key is the idempotency key of the training.
 func (w *walk) key() string { return w.in.RunID + "/" + nodeID(w.in.Model, StepTrain) }
 
-// blocked says why a node is left out, "" when it is not. A batch needs its features only: whatever became of a
-// candidate, the present Champion scores.
+// blocked says why a node is left out, "" when it is not: the node that stopped it, whose own message has the cause. A
+// batch needs its features only: whatever became of a candidate, the present Champion scores.
 func (w *walk) blocked(step Step) string {
 	before := Step("")
 	for _, s := range w.in.Steps {
@@ -165,11 +165,11 @@ func (w *walk) blocked(step Step) string {
 	case !asked || o.succeeded():
 		return ""
 	case o.State == Skipped:
-		return o.Message // the cause
+		return o.Message // names the one before
 	case o.Refused:
-		return o.Message + o.keeps()
+		return fmt.Sprintf("blocked by %s%s", before, o.keeps())
 	default:
-		return fmt.Sprintf("%s failed: %s%s", before, o.Message, o.keeps())
+		return fmt.Sprintf("%s failed%s", before, o.keeps())
 	}
 }
 

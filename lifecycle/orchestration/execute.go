@@ -80,7 +80,7 @@ func (p *part) run(c *workflow.Context) (err error) {
 			return err
 		}
 		if b.Skip != "" {
-			p.why = nodeID(p.Model, p.last()) + " was skipped: " + b.Skip
+			p.why = b.Skip
 			return nil
 		}
 		w, err := p.s.d.Engine.Wait(c, b.Chain)
@@ -139,8 +139,12 @@ func (p *part) conclude(ctx context.Context, w store.Workflow) error {
 			return err
 		}
 		last := nodes[len(nodes)-1]
-		if last.State != Succeeded && last.State != AwaitingApproval {
+		switch last.State {
+		case Succeeded, AwaitingApproval:
+		case Skipped: // its message is short: it names the node that failed
 			p.why = fmt.Sprintf("%s %s: %s", last.ID, words(last.State), last.Message)
+		default:
+			p.why = last.ID + " " + words(last.State)
 		}
 		return nil
 	})
