@@ -25,7 +25,7 @@ func TestChaos(t *testing.T) {
 	w := setup(t)
 	ctx := t.Context()
 	w.settings["fraud"] = projection.Settings{Name: unique(t, "fraud"), Publish: true}
-	operations := 60
+	operations := 50
 	if os.Getenv("TREELINE_SOAK") != "" {
 		operations *= 10
 	}

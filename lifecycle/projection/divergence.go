@@ -98,22 +98,31 @@ func compare(set Settings, d desired, st registry.State, n note, unpublish map[i
 			}
 		}
 	}
+	return append(out, unpublished(set, d, st, unpublish)...), nil
+}
+
+// unpublished lists what should be there and cannot be.
+func unpublished(set Settings, d desired, st registry.State, refused map[int64]string) (out []Divergence) {
+	add := func(x Divergence) {
+		x.Model, x.RegisteredName, x.kind = d.model.Name, set.Name, kindUnpublished
+		out = append(out, x)
+	}
 	for _, v := range d.versions {
-		if why, ok := unpublish[v.Version]; ok && publishable(v) {
+		if why, ok := refused[v.Version]; ok && publishable(v) {
 			add(Divergence{
-				Subject: fmt.Sprintf("our version %d", v.Version), Expected: "published", kind: kindUnpublished, version: v,
+				Subject: fmt.Sprintf("our version %d", v.Version), Expected: "published", version: v,
 				Message: fmt.Sprintf("%s version %d is not in the registry: %s", v.Model, v.Version, why),
 			})
 		}
 	}
 	if c := d.champion; c.Version != 0 && c.RegistryVersion == "" && !set.Publish {
 		add(Divergence{
-			Subject: Champion, Expected: fmt.Sprintf("our version %d", c.Version), Found: st.Aliases[Champion], kind: kindUnpublished, version: c,
+			Subject: Champion, Expected: fmt.Sprintf("our version %d", c.Version), Found: st.Aliases[Champion], version: c,
 			Message: fmt.Sprintf("%s version %d is Champion here and is not in %s, so that the alias Champion cannot name it. "+
-				"Publish versions (registry.publish), or train through MLflow", c.Model, c.Version, set.Name),
+				"Versions are not published there; train through MLflow, or have them published", c.Model, c.Version, set.Name),
 		})
 	}
-	return out, nil
+	return out
 }
 
 // aliasMessage says what an alias that was moved means, and both ways out.

@@ -100,39 +100,38 @@ func (s *Service) Check(ctx context.Context, model string, dryRun bool) ([]Diver
 	if err != nil {
 		return nil, err
 	}
+	if !dryRun {
+		if d, _, err = s.publishMissing(ctx, set, st, d, false); err != nil {
+			return nil, err // what was refused becomes a divergence
+		}
+	}
+	there, err := s.d.Target.State(ctx, set.Name)
+	var found []Divergence
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		found = append(lost(set, d), unpublished(set, d, registry.State{}, st.unpublish)...)
+	case err != nil:
+		return nil, err
+	default:
+		if found, err = compare(set, d, there, readNote(there), st.unpublish); err != nil {
+			return nil, err
+		}
+	}
 	if dryRun {
-		found, err := s.look(ctx, set, d, st)
 		for i := range found {
 			found[i].Action = Reported
 		}
-		return found, err
+		return found, nil
 	}
-	if d, _, err = s.publishMissing(ctx, set, st, d, false); err != nil {
-		return nil, err // what was refused becomes a divergence
-	}
-	found, err := s.look(ctx, set, d, st)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.catchUp(ctx, set, d, found); err != nil {
-		return nil, err
+	if err == nil {
+		if err := s.catchUp(ctx, set, d, there, found); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.act(ctx, set, d, st, found); err != nil {
 		return found, err
 	}
 	return found, s.tell(ctx, st, found)
-}
-
-// look reads the registry and compares.
-func (s *Service) look(ctx context.Context, set Settings, d desired, st *state) ([]Divergence, error) {
-	there, err := s.d.Target.State(ctx, set.Name)
-	if errors.Is(err, registry.ErrNotFound) {
-		return lost(set, d), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return compare(set, d, there, readNote(there), st.unpublish)
 }
 
 // lost is the divergence of a registered model that is gone with all its versions.
@@ -148,14 +147,13 @@ func lost(set Settings, d desired) []Divergence {
 }
 
 // catchUp writes what the outbox has not, or not yet, delivered, and leaves what diverged alone.
-func (s *Service) catchUp(ctx context.Context, set Settings, d desired, found []Divergence) error {
+func (s *Service) catchUp(ctx context.Context, set Settings, d desired, there registry.State, found []Divergence) error {
 	for _, x := range found {
 		if x.kind == kindTag {
 			return nil // sync would set it back; and where tags can be compared, nothing is late
 		}
 	}
-	_, err := s.sync(ctx, set, d, func(alias, there string, n note) bool { return ours(d, n, alias, there, false) })
-	return err
+	return s.sync(ctx, set, d, there, func(alias string, n note) bool { return ours(d, n, alias, there.Aliases[alias], false) })
 }
 
 // act does what the policy says and fills the actions in.
@@ -195,10 +193,16 @@ func (s *Service) act(ctx context.Context, set Settings, d desired, st *state, f
 	if err != nil {
 		return err
 	}
-	_, err = s.sync(ctx, set, d, func(alias, there string, n note) bool {
-		return set.Policy == Revert || alias != Champion || ours(d, n, alias, there, false)
+	there, err := s.d.Target.State(ctx, set.Name)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil // it was deleted, and none of its versions is wanted back
+	}
+	if err != nil {
+		return err
+	}
+	return s.sync(ctx, set, d, there, func(alias string, n note) bool {
+		return set.Policy == Revert || alias != Champion || ours(d, n, alias, there.Aliases[alias], false)
 	})
-	return err
 }
 
 // restore publishes a version that was deleted there, or all of a registered model's. Versions that nobody can promote

@@ -142,7 +142,7 @@ func diverging(t *testing.T, publish bool) *world {
 	}
 	w.drain(t)
 	w.foreign(t, "4")
-	if found := w.check(t, false); len(found) > 0 {
+	if found := w.check(t, true); len(found) > 0 {
 		t.Fatalf("diverged already: %+v", found)
 	}
 	w.proxy.Requests()

@@ -88,7 +88,13 @@ func (s *Service) project(ctx context.Context, model string, decided map[string]
 	if err != nil {
 		return err
 	}
-	_, err = s.sync(ctx, set, d, func(alias string, there string, n note) bool { return ours(d, n, alias, there, decided[alias]) })
+	there, err := s.d.Target.State(ctx, set.Name)
+	switch {
+	case errors.Is(err, registry.ErrNotFound): // nothing was published yet, or somebody deleted it all
+		return refused
+	case err == nil:
+		err = s.sync(ctx, set, d, there, func(alias string, n note) bool { return ours(d, n, alias, there.Aliases[alias], decided[alias]) })
+	}
 	return errors.Join(err, refused)
 }
 
@@ -114,25 +120,18 @@ func ours(d desired, n note, alias, there string, decided bool) bool {
 	}
 }
 
-// sync writes what differs and may be written, reads it back and leaves a note. Versions that are not there any more are
-// passed over; Check reports them. It returns the registry's state as it is at the end.
-func (s *Service) sync(ctx context.Context, set Settings, d desired, mayWrite func(alias, there string, n note) bool) (registry.State, error) {
-	st, err := s.d.Target.State(ctx, set.Name)
-	if errors.Is(err, registry.ErrNotFound) {
-		return registry.State{}, nil // nothing was published yet, or somebody deleted it all
-	}
-	if err != nil {
-		return st, err
-	}
+// sync writes what differs from the state that was just read and may be written, reads it back and leaves a note. Versions
+// that are not there any more are passed over; Check reports them.
+func (s *Service) sync(ctx context.Context, set Settings, d desired, st registry.State, mayWrite func(alias string, n note) bool) error {
 	n := readNote(st)
 	wrote, err := s.writeTags(ctx, set, d, st)
 	if err != nil {
-		return st, err
+		return err
 	}
 	written := map[string]string{}
 	for _, alias := range []string{Champion, Challenger} {
 		want, there := d.aliases[alias], st.Aliases[alias]
-		if want == there || !mayWrite(alias, there, n) {
+		if want == there || !mayWrite(alias, n) {
 			continue
 		}
 		if want == "" {
@@ -143,7 +142,7 @@ func (s *Service) sync(ctx context.Context, set Settings, d desired, mayWrite fu
 			err = s.d.Target.SetAlias(ctx, set.Name, alias, want)
 		}
 		if err != nil {
-			return st, err
+			return err
 		}
 		s.d.Logger.InfoContext(ctx, "registry alias written", "model", d.model.Name, "registered_model", set.Name, "alias", alias,
 			"version", want, "was", there)
@@ -151,10 +150,10 @@ func (s *Service) sync(ctx context.Context, set Settings, d desired, mayWrite fu
 	}
 	if wrote {
 		if st, err = s.readBack(ctx, set, d, written); err != nil {
-			return st, err
+			return err
 		}
 	}
-	return st, s.leaveNote(ctx, set, d, st, n)
+	return s.leaveNote(ctx, set, d, st, n)
 }
 
 // writeTags sets the tags that differ.
@@ -217,11 +216,5 @@ func (s *Service) leaveNote(ctx context.Context, set Settings, d desired, st reg
 	if text == st.Tags[NoteTag] {
 		return nil
 	}
-	if err := s.d.Target.SetModelTag(ctx, set.Name, NoteTag, text); err != nil {
-		return err
-	}
-	if st.Tags != nil {
-		st.Tags[NoteTag] = text
-	}
-	return nil
+	return s.d.Target.SetModelTag(ctx, set.Name, NoteTag, text)
 }

@@ -116,8 +116,9 @@ func TestPublishWithFaults(t *testing.T) {
 	}
 	for i := range requests {
 		for kind, fault := range map[string]mlflowtest.Fault{"dropped": mlflowtest.Drop(), "lost": mlflowtest.LoseReply()} {
-			if kind == "dropped" && i%4 != 0 {
-				continue // the server did nothing, as after the request before; a few of these will do
+			if strings.HasPrefix(requests[i], "GET ") || kind == "dropped" && i%4 != 0 {
+				// net/http repeats reads; and where the server did nothing it is as after the request before.
+				continue
 			}
 			p, exp := plan(i)
 			faults := make([]mlflowtest.Fault, i, i+1)
