@@ -133,6 +133,7 @@ func Default() Config {
 		Scoring:   Scoring{MemoryBudget: 512 << 20, CachedModels: 32, RowErrors: "fail"},
 		Training: Trainer{
 			Parallel: 2, Timeout: 2 * time.Hour, Grace: 10 * time.Second, OutputBytes: 16 << 20,
+			InferenceTimeout: 30 * time.Minute,
 		},
 		MLflow:        MLflow{Publish: true, Poll: time.Minute, Timeout: 30 * time.Second, Environment: "dev"},
 		Orchestration: Orchestration{Parallel: 2},

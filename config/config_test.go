@@ -86,6 +86,7 @@ func TestLoadEveryKey(t *testing.T) {
 		Training: Trainer{
 			Python: "testdata/good/venv/bin/python", PackagePath: "testdata/good/python", WorkDir: "/tmp/trainings", Parallel: 3,
 			Timeout: time.Hour, Grace: 20 * time.Second, OutputBytes: 1 << 20,
+			InferenceTimeout: 10 * time.Minute,
 		},
 		MLflow: MLflow{
 			TrackingURI: "http://127.0.0.1:5000", Username: "treeline", PasswordEnv: "MLFLOW_TRACKING_PASSWORD",

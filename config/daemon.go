@@ -25,6 +25,8 @@ type Trainer struct {
 	Grace time.Duration `yaml:"grace"`
 	// OutputBytes are captured of what one training prints.
 	OutputBytes Size `yaml:"output_bytes"`
+	// InferenceTimeout bounds the pass of one batch's scores through an inference_class.
+	InferenceTimeout time.Duration `yaml:"inference_timeout"`
 }
 
 // MLflow configures the external registry and tracking server.
@@ -157,6 +159,7 @@ func (f *faults) lifecycle(c Config) {
 	f.between("training.parallel", int64(c.Training.Parallel), 1, 256)
 	f.positive("training.timeout", c.Training.Timeout)
 	f.positive("training.grace", c.Training.Grace)
+	f.positive("training.inference_timeout", c.Training.InferenceTimeout)
 	f.atLeast("training.output_bytes", int64(c.Training.OutputBytes), 4<<10)
 	f.between("orchestration.parallel", int64(c.Orchestration.Parallel), 1, 256)
 	f.between("monitoring.bins", int64(c.Monitoring.Bins), 2, 1000)

@@ -55,10 +55,14 @@ type Batch struct {
 	Replaced     bool   // rows of an earlier run of the same batch were replaced
 	Error        string // why it did not succeed
 	Attempt      int
+	// PostProcessor is the inference_class that changed the scores, PostProcessorDigest that of its source when it is known;
+	// empty when the scores are the engine's own.
+	PostProcessor       string
+	PostProcessorDigest string
 }
 
 // Timing is the time that one step took: wall time of resolve, snapshot, commit and total; of read, bind, score, profile (where statistics are kept), stamp
-// and write, which overlap, busy time summed over the workers.
+// and write, which overlap, busy time summed over the workers; and wall time of post_process (where there is one), which overlaps them.
 type Timing struct {
 	Step     string
 	Duration time.Duration

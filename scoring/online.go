@@ -38,6 +38,7 @@ type Online struct {
 	tracer  trace.Tracer
 	log     *slog.Logger
 	allowed map[string][]string // by model: columns that are no features but may come along
+	batch   map[string]string   // by model that is scored in batches only: its inference_class
 	slots   chan struct{}       // one a core: more callers wait here rather than share cores
 }
 
@@ -46,7 +47,7 @@ func NewOnline(d Deps) *Online {
 	d = d.withDefaults()
 	o := &Online{
 		deps: d, tracer: d.Tracer.Tracer(tracerName), log: d.Logger,
-		allowed: make(map[string][]string, len(d.Configs)), slots: make(chan struct{}, d.Options.Threads),
+		allowed: make(map[string][]string, len(d.Configs)), batch: map[string]string{}, slots: make(chan struct{}, d.Options.Threads),
 	}
 	for _, c := range d.Configs {
 		cols := append([]string(nil), c.Keys...)
@@ -57,6 +58,9 @@ func NewOnline(d Deps) *Online {
 			}
 		}
 		o.allowed[c.Name] = cols
+		if c.PostProcessor != nil {
+			o.batch[c.Name] = c.PostProcessor.Class()
+		}
 	}
 	return o
 }
@@ -77,10 +81,14 @@ type Session struct {
 }
 
 // Open pins a version and binds its features to the schema's columns by name. A *frame.SchemaError lists all columns
-// that are missing, unexpected or of a wrong type.
+// that are missing, unexpected or of a wrong type. It fails with ErrBatchOnly for models with a PostProcessor.
 func (o *Online) Open(ctx context.Context, opts OnlineOptions, schema *arrow.Schema) (*Session, error) {
 	if opts.Version < 0 {
 		return nil, fmt.Errorf("version %d is negative: %w", opts.Version, ErrRequest)
+	}
+	if class, ok := o.batch[opts.Model]; ok {
+		return nil, fmt.Errorf("model %q: its inference_class %s changes scores in batches; run a batch, or remove inference_class from its config.yml: %w",
+			opts.Model, class, ErrBatchOnly)
 	}
 	pinned, loaded, err := resolve(ctx, o.tracer, o.deps, opts.Model, opts.Version)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,8 +31,9 @@ type piece struct {
 	done  chan struct{}
 
 	// Set by the worker before it closes done.
-	out arrow.Record
-	err error
+	out  arrow.Record // the rows as they are written; of a model with a PostProcessor keys and scores that it has not seen
+	null []bool       // then: which rows have no score; nil when all have one
+	err  error
 }
 
 // pipe reads, scores and stages all rows. One goroutine reads, Options.Threads goroutines bind, score and stamp whole
@@ -56,12 +58,18 @@ func (j *job) pipe(ctx context.Context, w warehouse.Writer) error {
 	var all sync.WaitGroup
 	var readErr error
 	all.Go(func() { readErr = p.read(ctx) })
+	whole := newPart(isProbability(j.loaded.Model))
 	parts := make([]*part, opts.Threads)
 	for i := range parts {
 		parts[i] = newPart(isProbability(j.loaded.Model))
 		all.Go(func() { p.scoreAll(ctx, parts[i]) })
 	}
-	err := p.write(ctx, w, stop)
+	var err error
+	if j.plan.cfg.PostProcessor == nil {
+		err = p.write(ctx, w, stop)
+	} else {
+		err = p.postProcess(ctx, w, whole, stop)
+	}
 	all.Wait()
 	if err == nil {
 		err = readErr
@@ -75,12 +83,12 @@ func (j *job) pipe(ctx context.Context, w warehouse.Writer) error {
 	if got := j.written.Load(); got != j.ref.Rows {
 		return fmt.Errorf("%s delivered %d rows, its snapshot has %d: %w", j.plan.source(), got, j.ref.Rows, ErrInconsistent)
 	}
-	for _, o := range parts[1:] {
-		parts[0].merge(o)
+	for _, o := range parts {
+		whole.merge(o)
 	}
-	j.batch.Profile = parts[0].result(j.loaded.Model.Task() == forest.Binary)
-	j.batch.RowsRefused = parts[0].refused
-	j.batch.OutputDigest = parts[0].digest.String()
+	j.batch.Profile = whole.result(j.loaded.Model.Task() == forest.Binary)
+	j.batch.RowsRefused = whole.refused
+	j.batch.OutputDigest = whole.digest.String()
 	j.batch.Timings = append(j.batch.Timings, s.timings()...)
 	return nil
 }
@@ -204,12 +212,17 @@ func (p *flow) write(ctx context.Context, w warehouse.Writer, stop func()) error
 			p.job.written.Add(c.out.NumRows())
 			p.job.progress()
 		}
-		if c.out != nil {
-			c.out.Release()
-		}
-		p.free.Release(c.bytes)
+		p.finish(c)
 	}
 	return first
+}
+
+// finish gives back what a piece holds.
+func (p *flow) finish(c *piece) {
+	if c.out != nil {
+		c.out.Release()
+	}
+	p.free.Release(c.bytes)
 }
 
 // progress publishes the counters.
@@ -230,6 +243,7 @@ type worker struct {
 	null    []bool
 	hash    rowHasher
 	part    *part
+	scores  *arrow.Schema // of what goes to the PostProcessor; nil without one
 }
 
 func (j *job) newWorker(s *steps, into *part) (*worker, error) {
@@ -237,7 +251,11 @@ func (j *job) newWorker(s *steps, into *part) (*worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", j.plan.source(), err)
 	}
-	return &worker{job: j, steps: s, binding: b, block: j.loaded.Program.NewBlock(), part: into}, nil
+	w := &worker{job: j, steps: s, binding: b, block: j.loaded.Program.NewBlock(), part: into}
+	if j.plan.cfg.PostProcessor != nil {
+		w.scores = j.scoresSchema()
+	}
+	return w, nil
 }
 
 // score fills in c.out.
@@ -277,6 +295,13 @@ func (w *worker) score(ctx context.Context, c *piece) error {
 	keys := make([]arrow.Array, len(j.spec.Keys))
 	for i, k := range j.spec.Keys {
 		keys[i] = c.in.Column(c.in.Schema().FieldIndices(k.Name)[0])
+	}
+	if w.scores != nil {
+		if len(w.null) > 0 {
+			c.null = slices.Clone(w.null)
+		}
+		c.out, err = j.unprocessed(w.scores, keys, w.preds, w.null, rows)
+		return err
 	}
 	if err := w.hash.bind(keys); err != nil {
 		return err

@@ -21,6 +21,7 @@ type plan struct {
 	input  warehouse.Input // without Columns
 	output warehouse.TableName
 	digest string // of the settings that decide about scores and where they go
+	code   code   // of the model's PostProcessor
 }
 
 // check refuses a configuration that could not score anything.
@@ -74,7 +75,11 @@ func (b *Batcher) plan(req Request) (plan, error) {
 		}
 		p.output = t
 	}
-	p.digest = scoringDigest(cfg, p.output, b.deps.Options.RowErrors)
+	var err error
+	if p.code, err = codeOf(cfg.PostProcessor); err != nil {
+		return plan{}, fmt.Errorf("model %q: %w", req.Model, err)
+	}
+	p.digest = scoringDigest(cfg, p.output, b.deps.Options.RowErrors, p.code)
 	return p, nil
 }
 
@@ -97,12 +102,16 @@ func batchID(model, modelDigest, configDigest, source, version, date string) war
 
 // scoringDigest is the config digest of docs/format/batch-id.md: it covers what decides about the scores of a batch and
 // where they go, so that an edit of, say, training hyperparameters does not turn a re-run into a second batch.
-func scoringDigest(c ModelConfig, output warehouse.TableName, rows RowPolicy) string {
+func scoringDigest(c ModelConfig, output warehouse.TableName, rows RowPolicy, post code) string {
 	parts := []string{
 		"treeline.scoring-config/1", c.Key, strconv.FormatFloat(c.Threshold, 'x', -1, 64), output.String(), rows.String(),
 		c.DateColumn, strconv.Itoa(len(c.Keys)),
 	}
-	sum := sha256.Sum256(netstrings(append(parts, c.Keys...)...))
+	parts = append(parts, c.Keys...)
+	if post != (code{}) {
+		parts = append(parts, "inference_class", post.class, post.digest)
+	}
+	sum := sha256.Sum256(netstrings(parts...))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 

@@ -97,6 +97,7 @@ func (j *job) prepare(ctx context.Context) (joined bool, err error) {
 	j.batch.Lineage = Lineage{Pinned: pinned, FeatureSchemaHash: j.bind.SchemaHash(), EngineBuild: engine.Build()}
 	j.batch.InputSource, j.batch.InputVersion, j.batch.InputDate = j.plan.source(), j.ref.Version, j.plan.Date
 	j.batch.OutputTable, j.batch.ConfigDigest, j.batch.Threshold = j.plan.output, j.plan.digest, j.plan.cfg.Threshold
+	j.batch.PostProcessor, j.batch.PostProcessorDigest = j.plan.code.class, j.plan.code.digest
 
 	j.b.mu.Lock()
 	defer j.b.mu.Unlock()
@@ -150,6 +151,9 @@ func (j *job) snapshot(ctx context.Context) error {
 		f, ok := j.ref.Schema.FieldsByName(k)
 		if !ok {
 			return failed(span, fmt.Errorf("snapshot of %s lacks key column %q: %w", j.plan.source(), k, warehouse.ErrColumn))
+		}
+		if j.plan.cfg.PostProcessor != nil {
+			f[0].Type = plainType(f[0].Type)
 		}
 		keys = append(keys, f[0])
 	}

@@ -12,7 +12,9 @@
 //	S3  One run a batch id at a time in a process: a second Run joins the first. Across processes the warehouse decides.
 //	S4  A failed, cancelled or interrupted batch leaves no row and no staged file.
 //	S5  Profile bins and output digest do not depend on the order of rows, the size of records or the number of threads.
-//	S6  At most Options.MemoryBudget bytes of records (plus one record) are in flight, however large the input is.
+//	S6  At most Options.MemoryBudget bytes of records (plus one record) are in flight, however large the input is. What a
+//	    PostProcessor holds back is its own; the batch keeps a byte for each such row only where rows were refused.
+//	S7  What is written, digested and profiled are the scores that callers see: those after the PostProcessor.
 //
 // # Concurrency
 //
@@ -52,6 +54,10 @@ var (
 	ErrDraining = errors.New("scoring: shutting down")
 	// ErrInconsistent: the parts of a batch do not add up (rows read, scored and committed differ). Nothing should be trusted.
 	ErrInconsistent = errors.New("scoring: batch does not add up")
+	// ErrPostProcess: the model's inference_class failed, or gave what no scores are. Nothing was written; its author acts.
+	ErrPostProcess = errors.New("scoring: post-processing of scores")
+	// ErrBatchOnly: the model has an inference_class, which only batches run; scores without it would not be the model's.
+	ErrBatchOnly = errors.New("scoring: model is scored in batches only")
 )
 
 // RowError is a row that the training library itself would refuse. Row counts from 0 over the whole input.
@@ -110,6 +116,8 @@ type ModelConfig struct {
 	Exclude       []string // columns that are no features though the table has them
 	Output        warehouse.TableName
 	Threshold     float64 // a row is predicted positive at or above it
+	// PostProcessor changes the scores of batches; nil leaves them as the engine made them.
+	PostProcessor PostProcessor
 }
 
 // RowPolicy says what becomes of rows that the training library would refuse.

@@ -14,6 +14,7 @@ import (
 type steps struct {
 	read, bind, score, stamp, write *step
 	profile                         *step // nil when no statistics are kept
+	postProcess                     *step // nil when the scores are the engine's own
 }
 
 type step struct {
@@ -32,6 +33,9 @@ func (j *job) newSteps(ctx context.Context) *steps {
 	if j.recorder != nil {
 		s.profile = &step{name: "profile"}
 	}
+	if j.plan.cfg.PostProcessor != nil {
+		s.postProcess = open("post_process")
+	}
 	return s
 }
 
@@ -39,6 +43,9 @@ func (s *steps) all() []*step {
 	all := []*step{s.read, s.bind, s.score, s.stamp, s.write}
 	if s.profile != nil {
 		all = append(all, s.profile)
+	}
+	if s.postProcess != nil {
+		all = append(all, s.postProcess)
 	}
 	return all
 }

@@ -83,6 +83,9 @@ func batchProto(b scoring.Batch) *scoringv1.Batch {
 		Replaced:          b.Replaced,
 		Error:             b.Error,
 		Attempt:           int32(b.Attempt),
+		PostProcessor:     b.PostProcessor,
+
+		PostProcessorDigest: b.PostProcessorDigest,
 	}
 	if b.OutputTable != (warehouse.TableName{}) {
 		out.OutputTable = b.OutputTable.String()

@@ -188,6 +188,8 @@ func table() []rule {
 		{"scoring.ErrCancelled", scoring.ErrCancelled, codes.Canceled, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED, 0, ""},
 		{"scoring.ErrInterrupted", scoring.ErrInterrupted, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED, 0, "run it again"},
 		{"scoring.ErrDraining", scoring.ErrDraining, codes.Unavailable, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING, 0, tryLater},
+		{"scoring.ErrPostProcess", scoring.ErrPostProcess, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_POST_PROCESSOR_FAILED, 0, "correct the Python class that the model's inference_class names, and run the batch again"},
+		{"scoring.ErrBatchOnly", scoring.ErrBatchOnly, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_ONLY, 0, ""},
 		{"scoring.ErrInconsistent", scoring.ErrInconsistent, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"arrowguard.ErrUnsupported", arrowguard.ErrUnsupported, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},
 		{"arrowguard.ErrInvalid", arrowguard.ErrInvalid, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_ARROW_INVALID, 0, ""},

@@ -50,6 +50,8 @@ type BatchRow struct {
 	Replaced                        bool
 	Error                           string
 	Attempt                         int
+	// PostProcessor is the class that changed the scores, PostProcessorDigest that of its source; empty when none did.
+	PostProcessor, PostProcessorDigest string
 }
 
 // Lineage names what produced a score. Fields are those of the wire message.

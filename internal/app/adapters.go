@@ -149,7 +149,7 @@ func toRow(b scoring.Batch) store.BatchRow {
 		StartedAt: b.StartedAt, FinishedAt: b.FinishedAt, ScoredAt: b.ScoredAt,
 		Histogram: b.Profile.Histogram, ScoreMin: b.Profile.Min, ScoreMax: b.Profile.Max, ScoreMean: b.Profile.Mean,
 		PositiveRate: b.Profile.PositiveRate, DecisionThreshold: b.Threshold, OutputDigest: b.OutputDigest, Replaced: b.Replaced,
-		Error: b.Error, Attempt: b.Attempt,
+		Error: b.Error, Attempt: b.Attempt, PostProcessor: b.PostProcessor, PostProcessorDigest: b.PostProcessorDigest,
 	}
 	for _, t := range b.Timings {
 		row.Timings = append(row.Timings, store.StepTiming{Step: t.Step, Duration: t.Duration})
@@ -179,6 +179,7 @@ func fromRow(r store.BatchRow) (scoring.Batch, error) {
 			Histogram: r.Histogram, Min: r.ScoreMin, Max: r.ScoreMax, Mean: r.ScoreMean, PositiveRate: r.PositiveRate,
 		},
 		Threshold: r.DecisionThreshold, OutputDigest: r.OutputDigest, Replaced: r.Replaced, Error: r.Error, Attempt: r.Attempt,
+		PostProcessor: r.PostProcessor, PostProcessorDigest: r.PostProcessorDigest,
 	}
 	for _, t := range r.Timings {
 		b.Timings = append(b.Timings, scoring.Timing{Step: t.Step, Duration: t.Duration})

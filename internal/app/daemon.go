@@ -54,6 +54,9 @@ func (d *daemon) assemble(ctx context.Context) error {
 	if d.settings, err = loadSettings(d.cfg.Models); err != nil {
 		return err
 	}
+	if err := d.settings.postProcess(d.postProcessor); err != nil {
+		return err
+	}
 	if err := d.openState(ctx); err != nil {
 		return err
 	}

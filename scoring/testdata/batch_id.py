@@ -13,8 +13,10 @@ def netstrings(*parts):
     return b"".join(b"%d:%s," % (len(p.encode()), p.encode()) for p in parts)
 
 
-def config_digest(model_key, threshold_hex, output, row_errors, date_col, keys):
+def config_digest(model_key, threshold_hex, output, row_errors, date_col, keys, inference_class=()):
     parts = ["treeline.scoring-config/1", model_key, threshold_hex, output, row_errors, date_col, str(len(keys)), *keys]
+    if inference_class:
+        parts += ["inference_class", *inference_class]
     return "sha256:" + hashlib.sha256(netstrings(*parts)).hexdigest()
 
 
@@ -34,6 +36,8 @@ if __name__ == "__main__":
     print(json.dumps({
         "config": config,
         "config_null_keys": config_digest("churn", "0x1.999999999999ap-03", "a.b.c", "null", "", ["id", "tägliche_id"]),
+        "config_class": config_digest("churn", "0x1p-01", "uat.predictions.churn_scores", "fail", "compute_date", ["account_id"],
+                                      ("hooks.Calibrate", "sha256:" + "cd" * 32)),
         "id": batch_id("churn", digest, config, table, "v1", "2026-11-02"),
         "id_no_date": batch_id("churn", digest, config, table, "v1", ""),
         "id_unicode": batch_id("churn", digest, config, "upload:Kündigungen, 5:x.csv", "v1", ""),

@@ -12,7 +12,7 @@ const selectBatch = `
 SELECT id, state, phase, attempt, model, version, run_id, model_digest, generation, git_sha, trained_at,
        feature_schema_hash, engine_build, input_source, input_version, input_date, output_table, config_digest, rows,
        started_at, finished_at, scored_at, timings, histogram, score_min, score_max, score_mean, positive_rate,
-       decision_threshold, output_digest, replaced, error, rows_refused
+       decision_threshold, output_digest, replaced, error, rows_refused, post_processor, post_processor_digest
 FROM batch `
 
 func scanBatch(b *store.BatchRow) func(scanner) error {
@@ -23,7 +23,7 @@ func scanBatch(b *store.BatchRow) func(scanner) error {
 			&b.InputVersion, &b.InputDate, &b.OutputTable, &b.ConfigDigest, &b.Rows, stamp{&b.StartedAt},
 			stamp{&b.FinishedAt}, stamp{&b.ScoredAt}, document{&b.Timings}, document{&b.Histogram}, float{&b.ScoreMin},
 			float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate}, float{&b.DecisionThreshold}, &b.OutputDigest,
-			&b.Replaced, &b.Error, &b.RowsRefused)
+			&b.Replaced, &b.Error, &b.RowsRefused, &b.PostProcessor, &b.PostProcessorDigest)
 	}
 }
 
@@ -96,8 +96,8 @@ func (t *tx) BeginBatch(b store.BatchRow) (store.BatchRow, error) {
 INSERT INTO batch (id, state, phase, attempt, model, version, run_id, model_digest, generation, git_sha, trained_at,
        feature_schema_hash, engine_build, input_source, input_version, input_date, output_table, config_digest, rows,
        started_at, finished_at, scored_at, timings, histogram, score_min, score_max, score_mean, positive_rate,
-       decision_threshold, output_digest, replaced, error)
-VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, 'null', 'null', 0, 0, 0, 0, ?, '', 0, '')
+       decision_threshold, output_digest, replaced, error, post_processor, post_processor_digest)
+VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, 'null', 'null', 0, 0, 0, 0, ?, '', 0, '', ?, ?)
 ON CONFLICT (id) DO UPDATE SET
        state = excluded.state, phase = excluded.phase, attempt = attempt + 1, model = excluded.model,
        version = excluded.version, run_id = excluded.run_id, model_digest = excluded.model_digest,
@@ -108,11 +108,12 @@ ON CONFLICT (id) DO UPDATE SET
        config_digest = excluded.config_digest, rows = excluded.rows, started_at = excluded.started_at,
        finished_at = '', scored_at = excluded.scored_at, timings = 'null', histogram = 'null', score_min = 0,
        score_max = 0, score_mean = 0, positive_rate = 0, decision_threshold = excluded.decision_threshold,
-       output_digest = '', replaced = 0, error = '', rows_refused = 0`,
+       output_digest = '', replaced = 0, error = '', rows_refused = 0, post_processor = excluded.post_processor,
+       post_processor_digest = excluded.post_processor_digest`,
 		b.ID, b.State, b.Phase, b.Lineage.ModelName, b.Lineage.ModelVersion, b.Lineage.RunID, b.Lineage.ModelDigest,
 		b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt), b.Lineage.FeatureSchemaHash,
 		b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable, b.ConfigDigest, b.Rows,
-		at(b.StartedAt), at(b.ScoredAt), float{&b.DecisionThreshold})
+		at(b.StartedAt), at(b.ScoredAt), float{&b.DecisionThreshold}, b.PostProcessor, b.PostProcessorDigest)
 	if err != nil {
 		return store.BatchRow{}, err
 	}
@@ -155,14 +156,16 @@ UPDATE batch SET
        feature_schema_hash = ?, engine_build = ?, input_source = ?, input_version = ?, input_date = ?,
        output_table = ?, config_digest = ?, rows = ?, started_at = ?, finished_at = ?, scored_at = ?, timings = ?,
        histogram = ?, score_min = ?, score_max = ?, score_mean = ?, positive_rate = ?, decision_threshold = ?,
-       output_digest = ?, replaced = ?, error = ?, rows_refused = ?
+       output_digest = ?, replaced = ?, error = ?, rows_refused = ?,
+       post_processor = ?, post_processor_digest = ?
 WHERE id = ? AND state = 'running' AND attempt = ?`,
 		b.State, b.Phase, b.State, b.Phase, b.Lineage.ModelName, b.Lineage.ModelVersion, b.Lineage.RunID,
 		b.Lineage.ModelDigest, b.Lineage.Generation, b.Lineage.GitSHA, at(b.Lineage.TrainedAt),
 		b.Lineage.FeatureSchemaHash, b.Lineage.EngineBuild, b.InputSource, b.InputVersion, b.InputDate, b.OutputTable,
 		b.ConfigDigest, b.Rows, at(b.StartedAt), at(b.FinishedAt), at(b.ScoredAt), document{b.Timings},
 		document{b.Histogram}, float{&b.ScoreMin}, float{&b.ScoreMax}, float{&b.ScoreMean}, float{&b.PositiveRate},
-		float{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.RowsRefused, b.ID, b.Attempt)
+		float{&b.DecisionThreshold}, b.OutputDigest, b.Replaced, b.Error, b.RowsRefused,
+		b.PostProcessor, b.PostProcessorDigest, b.ID, b.Attempt)
 	if err != nil || n == 1 {
 		return err
 	}

@@ -32,6 +32,7 @@ func results(b store.BatchRow) store.BatchRow {
 	b.ScoreMin, b.ScoreMax, b.ScoreMean = 5e-324, math.Inf(1), math.NaN()
 	b.PositiveRate, b.OutputDigest, b.Replaced = 0.1, "00ff", true
 	b.RowsRefused = 17
+	b.PostProcessor, b.PostProcessorDigest = "hooks.Calibrate", "sha256:cd"
 	return b
 }
 

@@ -87,6 +87,10 @@ const (
 	ErrorReason_ERROR_REASON_RUN_NOT_ACTIVE         ErrorReason = 47
 	// The configuration itself pauses the schedule.
 	ErrorReason_ERROR_REASON_SCHEDULE_PAUSED ErrorReason = 48
+	// The model's inference_class failed, or gave what no scores are.
+	ErrorReason_ERROR_REASON_POST_PROCESSOR_FAILED ErrorReason = 49
+	// The model has an inference_class, which only batches run.
+	ErrorReason_ERROR_REASON_BATCH_ONLY ErrorReason = 50
 )
 
 // Enum value maps for ErrorReason.
@@ -141,6 +145,8 @@ var (
 		46: "ERROR_REASON_SERVICE_NOT_CONFIGURED",
 		47: "ERROR_REASON_RUN_NOT_ACTIVE",
 		48: "ERROR_REASON_SCHEDULE_PAUSED",
+		49: "ERROR_REASON_POST_PROCESSOR_FAILED",
+		50: "ERROR_REASON_BATCH_ONLY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -192,6 +198,8 @@ var (
 		"ERROR_REASON_SERVICE_NOT_CONFIGURED": 46,
 		"ERROR_REASON_RUN_NOT_ACTIVE":         47,
 		"ERROR_REASON_SCHEDULE_PAUSED":        48,
+		"ERROR_REASON_POST_PROCESSOR_FAILED":  49,
+		"ERROR_REASON_BATCH_ONLY":             50,
 	}
 )
 
@@ -226,7 +234,7 @@ var File_treeline_lifecycle_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\x83\r\n" +
+	"(treeline/lifecycle/v1/error_reason.proto\x12\x15treeline.lifecycle.v1*\xc8\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10\x01\x12\"\n" +
@@ -277,7 +285,9 @@ const file_treeline_lifecycle_v1_error_reason_proto_rawDesc = "" +
 	"!ERROR_REASON_STATISTICS_NOT_FOUND\x10-\x12'\n" +
 	"#ERROR_REASON_SERVICE_NOT_CONFIGURED\x10.\x12\x1f\n" +
 	"\x1bERROR_REASON_RUN_NOT_ACTIVE\x10/\x12 \n" +
-	"\x1cERROR_REASON_SCHEDULE_PAUSED\x100BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
+	"\x1cERROR_REASON_SCHEDULE_PAUSED\x100\x12&\n" +
+	"\"ERROR_REASON_POST_PROCESSOR_FAILED\x101\x12\x1b\n" +
+	"\x17ERROR_REASON_BATCH_ONLY\x102BGZEgithub.com/treeline-ml/treeline/gen/treeline/lifecycle/v1;lifecyclev1b\x06proto3"
 
 var (
 	file_treeline_lifecycle_v1_error_reason_proto_rawDescOnce sync.Once

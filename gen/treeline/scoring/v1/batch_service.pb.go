@@ -1061,9 +1061,13 @@ type Batch struct {
 	Attempt  int32  `protobuf:"varint,24,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Rows that the training library would refuse and that therefore have null scores. Only a daemon that runs with
 	// scoring.row_errors: "null" writes such rows; otherwise the first of them fails the batch.
-	RowsRefused   int64 `protobuf:"varint,25,opt,name=rows_refused,json=rowsRefused,proto3" json:"rows_refused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RowsRefused int64 `protobuf:"varint,25,opt,name=rows_refused,json=rowsRefused,proto3" json:"rows_refused,omitempty"`
+	// The inference_class that changed the scores after the engine made them; empty when they are the engine's own.
+	PostProcessor string `protobuf:"bytes,26,opt,name=post_processor,json=postProcessor,proto3" json:"post_processor,omitempty"`
+	// "sha256:<hex>" of the source file of post_processor; empty when it is not beside the model's config.yml.
+	PostProcessorDigest string `protobuf:"bytes,27,opt,name=post_processor_digest,json=postProcessorDigest,proto3" json:"post_processor_digest,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -1271,9 +1275,23 @@ func (x *Batch) GetRowsRefused() int64 {
 	return 0
 }
 
+func (x *Batch) GetPostProcessor() string {
+	if x != nil {
+		return x.PostProcessor
+	}
+	return ""
+}
+
+func (x *Batch) GetPostProcessorDigest() string {
+	if x != nil {
+		return x.PostProcessorDigest
+	}
+	return ""
+}
+
 // StepTiming is the time that one step took, in nanoseconds. resolve, snapshot, commit and total are wall time. read,
 // bind, score, stamp and write are busy time, summed over the workers: they overlap, so they need not add up to total
-// and bind, score and stamp may exceed it.
+// and bind, score and stamp may exceed it. post_process is wall time that overlaps them.
 type StepTiming struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Step          string                 `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
@@ -1385,7 +1403,7 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\n" +
 	"rows_total\x18\x06 \x01(\x03R\trowsTotal\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
-	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xec\a\n" +
+	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xc7\b\n" +
 	"\x05Batch\x12$\n" +
 	"\x0escore_batch_id\x18\x01 \x01(\tR\fscoreBatchId\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.treeline.scoring.v1.BatchStateR\x05state\x125\n" +
@@ -1416,7 +1434,9 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\breplaced\x18\x16 \x01(\bR\breplaced\x12\x14\n" +
 	"\x05error\x18\x17 \x01(\tR\x05error\x12\x18\n" +
 	"\aattempt\x18\x18 \x01(\x05R\aattempt\x12!\n" +
-	"\frows_refused\x18\x19 \x01(\x03R\vrowsRefused\"6\n" +
+	"\frows_refused\x18\x19 \x01(\x03R\vrowsRefused\x12%\n" +
+	"\x0epost_processor\x18\x1a \x01(\tR\rpostProcessor\x122\n" +
+	"\x15post_processor_digest\x18\x1b \x01(\tR\x13postProcessorDigest\"6\n" +
 	"\n" +
 	"StepTiming\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x14\n" +

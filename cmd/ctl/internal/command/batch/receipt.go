@@ -116,6 +116,9 @@ func facts(width int, b *scoringv1.Batch) *render.Grid {
 	if b.GetRowsRefused() > 0 {
 		g.Row("rows refused", render.Count(b.GetRowsRefused())+" (null scores: the training library would refuse these rows)")
 	}
+	if b.GetPostProcessor() != "" {
+		g.Row("post-processed", "by "+b.GetPostProcessor()+", source "+render.OrDash(b.GetPostProcessorDigest()))
+	}
 	if b.GetFinishedAt() != nil {
 		g.Row("started", fmt.Sprintf("%s, took %s", render.Time(b.GetStartedAt()),
 			render.Duration(b.GetFinishedAt().AsTime().Sub(b.GetStartedAt().AsTime()))))
