@@ -236,10 +236,10 @@ func (s *settings) drift(model string) monitor.Options {
 	return monitor.Options{Mode: monitor.Mode(m.DriftMode), PThreshold: m.PThreshold, Share: m.Share}
 }
 
-// projected is how a model is mirrored in the external registry.
-func (s *settings) projected(publish bool) func(model string) (projection.Settings, bool) {
+// projected is how a model is mirrored in the external registry. Without mirror none is: the registry is only logged to.
+func (s *settings) projected(mirror bool) func(model string) (projection.Settings, bool) {
 	return func(model string) (projection.Settings, bool) {
 		m, ok := s.models[model]
-		return projection.Settings{Name: model, Policy: projection.Policy(m.Registry.Divergence), Publish: publish}, ok
+		return projection.Settings{Name: model, Policy: projection.Policy(m.Registry.Divergence), Publish: true}, ok && mirror
 	}
 }
