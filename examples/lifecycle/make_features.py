@@ -1,4 +1,4 @@
-"""make_features.py DIR: writes the history that the lifecycle story plays on, the same bytes each time.
+"""make_features.py DIR [--first-day DAY]: writes the history that the lifecycle story plays on, the same bytes each time.
 
     DIR/churn_features.parquet   6 days x 4,000 accounts     uat.features.churn_features
     DIR/fraud_features.parquet   6 days x 4,000 transactions uat.features.fraud_features
@@ -81,9 +81,13 @@ def worse():
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=pathlib.Path, metavar="DIR")
-    where = parser.parse_args(arguments).directory
+    parser.add_argument(
+        "--first-day", type=datetime.date.fromisoformat, default=FIRST_DAY, metavar="DAY", help=f"default {FIRST_DAY}"
+    )
+    given = parser.parse_args(arguments)
+    where = given.directory
     where.mkdir(parents=True, exist_ok=True)
-    days = [(FIRST_DAY + datetime.timedelta(n - 1), n) for n in range(1, DAYS + 1)]
+    days = [(given.first_day + datetime.timedelta(n - 1), n) for n in range(1, DAYS + 1)]
     schema = pq.read_schema(EXAMPLES / "churn" / "features.parquet").remove_metadata()
     accounts = pd.concat([churn(day, n) for day, n in days], ignore_index=True)
     tables = {
