@@ -206,6 +206,21 @@ type Materialised struct {
 	Version  string // identifies their content: equal versions mean equal rows
 }
 
+// LabelQuery asks for the scores of a batch beside what became of their rows.
+type LabelQuery struct {
+	Batch  BatchID
+	Table  TableName // the output table of the batch
+	Score  string    // its column
+	Keys   []string  // columns of both tables that identify a row
+	Labels TableName
+	Label  string // column of Labels: a number or a boolean; null is not known yet
+	// DateColumn and Date restrict Labels to one day. Empty means all of them.
+	DateColumn, Date string
+	// AvailableColumn is a day or time of Labels; only rows at or before At count. Empty means all of them.
+	AvailableColumn string
+	At              time.Time
+}
+
 // Warehouse is implemented by each kind of warehouse.
 type Warehouse interface {
 	// Describe returns all columns of the input, with the types that Read will deliver, without reading its rows, so that
@@ -227,6 +242,10 @@ type Warehouse interface {
 	Begin(ctx context.Context, id BatchID, t Target) (Writer, error)
 	// Rows returns up to limit rows of a batch from its output table, ordered by the target's keys.
 	Rows(ctx context.Context, id BatchID, t TableName, limit int) (RecordStream, error)
+	// Labelled joins the rows of a batch that have a score with the labels that are known of them, and returns their
+	// number and a stream of (score DOUBLE, label DOUBLE), in any order. It fails with ErrBatchNotFound (the table holds no
+	// batches), ErrTableNotFound, ErrColumn, or ErrDuplicateKey (a row has several labels).
+	Labelled(ctx context.Context, q LabelQuery) (RecordStream, int64, error)
 	// Supersede marks a batch as replaced by another one, so that the _current view passes over it. A later commit of
 	// the same batch id lifts the mark. It fails with ErrBatchNotFound when old was never committed.
 	Supersede(ctx context.Context, t TableName, old, by BatchID) error

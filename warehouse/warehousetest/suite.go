@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"cancel", cancelCases()},
 		{"large", largeCases()},
 		{"promotions", promotionCases()},
+		{"labelled", labelledCases()},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
