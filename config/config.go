@@ -137,7 +137,7 @@ func Default() Config {
 		},
 		MLflow:        MLflow{Publish: true, Poll: time.Minute, Timeout: 30 * time.Second, Environment: "dev"},
 		Orchestration: Orchestration{Parallel: 2},
-		Monitoring:    Monitoring{Bins: 20, Categories: 50, Evaluate: time.Minute},
+		Monitoring:    Monitoring{Evaluate: time.Minute},
 		GRPC: GRPC{
 			UnaryBytes: 4 << 20, StreamBytes: 16 << 20, UploadBytes: 16 << 30, MaxStreams: 256,
 			UnaryTimeout: 10 * time.Minute, ScoreBytes: 512 << 20,

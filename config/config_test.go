@@ -93,7 +93,7 @@ func TestLoadEveryKey(t *testing.T) {
 			Poll: 2 * time.Minute, Timeout: 5 * time.Second, Environment: "uat",
 		},
 		Orchestration: Orchestration{Parallel: 4},
-		Monitoring:    Monitoring{Bins: 10, Categories: 20, Evaluate: 30 * time.Second},
+		Monitoring:    Monitoring{Evaluate: 30 * time.Second},
 		Alerts: Alerts{Receivers: []Receiver{
 			{Name: "ops", Kind: "slack", URLEnv: "SLACK_URL"},
 			{Name: "pager", Kind: "webhook", URL: "https://pager.example/hook", SecretEnv: "PAGER_KEY"},

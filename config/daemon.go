@@ -51,10 +51,8 @@ type Orchestration struct {
 	Parallel int `yaml:"parallel"` // steps of different models at once
 }
 
-// Monitoring configures what is recorded about data.
+// Monitoring configures how the daemon looks at what it records.
 type Monitoring struct {
-	Bins       int `yaml:"bins"`       // of a numeric feature's histogram
-	Categories int `yaml:"categories"` // kept by name; the others are counted together
 	// Evaluate is how often triggers look whether to retrain.
 	Evaluate time.Duration `yaml:"evaluate"`
 }
@@ -162,8 +160,6 @@ func (f *faults) lifecycle(c Config) {
 	f.positive("training.inference_timeout", c.Training.InferenceTimeout)
 	f.atLeast("training.output_bytes", int64(c.Training.OutputBytes), 4<<10)
 	f.between("orchestration.parallel", int64(c.Orchestration.Parallel), 1, 256)
-	f.between("monitoring.bins", int64(c.Monitoring.Bins), 2, 1000)
-	f.between("monitoring.categories", int64(c.Monitoring.Categories), 1, 10000)
 	f.positive("monitoring.evaluate", c.Monitoring.Evaluate)
 	f.mlflow(c.MLflow)
 	for i, r := range c.Alerts.Receivers {

@@ -29,25 +29,25 @@ type settings struct {
 // graph of models that depend on each other.
 func loadSettings(paths []string) (*settings, error) {
 	s := &settings{models: map[string]config.Model{}}
+	var all []config.Model
 	for _, p := range paths {
 		m, err := config.LoadModel(p)
 		if err != nil {
 			return nil, err
 		}
-		name := m.RegisteredModelName
-		if first, ok := s.models[name]; ok {
-			return nil, fmt.Errorf("%s: registered_model_name: %q is configured by %s already: %w", p, name, first.Path(), config.ErrInvalid)
-		}
-		s.models[name] = m
-		s.order = append(s.order, name)
+		all = append(all, m)
+	}
+	if err := config.ValidateModels(all); err != nil {
+		return nil, err
+	}
+	for _, m := range all {
+		s.models[m.RegisteredModelName] = m
+		s.order = append(s.order, m.RegisteredModelName)
 	}
 	if _, err := s.schedules(); err != nil {
 		return nil, err
 	}
-	if err := orchestration.Check(s.runnable()); err != nil {
-		return nil, fmt.Errorf("depends_on: %w", err)
-	}
-	return s, nil
+	return s, orchestration.Check(s.runnable())
 }
 
 func (s *settings) scoring() []scoring.ModelConfig {
@@ -76,17 +76,17 @@ func (s *settings) schedules() ([]schedule.Entry, error) {
 			if !job.s.Set() {
 				continue
 			}
-			where := fmt.Sprintf("%s: schedules.%s", m.Path(), job.name)
+			key := "schedules." + job.name
 			cron, err := schedule.Parse(job.s.QuartzCronExpression)
 			if err != nil {
-				return nil, fmt.Errorf("%s.quartz_cron_expression: %w", where, err)
+				return nil, fmt.Errorf("%s: %w", m.Where(key+".quartz_cron_expression"), err)
 			}
 			loc, err := schedule.Location(job.s.TimezoneID)
 			if err != nil {
-				return nil, fmt.Errorf("%s.timezone_id: %w", where, err)
+				return nil, fmt.Errorf("%s: %w", m.Where(key+".timezone_id"), err)
 			}
 			if job.name == schedule.Train && m.TrainerClass == "" {
-				return nil, fmt.Errorf("%s: the model has no trainer_class: %w", where, config.ErrInvalid)
+				return nil, fmt.Errorf("%s: %s is given, but the model has no trainer_class: %w", m.Where(key), key, config.ErrInvalid)
 			}
 			out = append(out, schedule.Entry{
 				Model: name, Job: job.name, Cron: cron, Location: loc, Misfire: schedule.Misfire(job.s.Misfire),
@@ -141,8 +141,8 @@ func (s *settings) policies() ([]trigger.Policy, error) {
 		}
 		t := m.Triggers
 		p := trigger.Policy{
-			Model: name, Owner: m.Alerts.Owner, Cooldown: t.Cooldown, MaxPerWeek: t.MaxPerWeek, ProposeOnly: t.ProposeOnly,
-			Schedule: m.Schedules.Train.Set(), MaxAge: t.ChampionMaxAge,
+			Model: name, Owner: m.Alerts.Owner, Cooldown: t.Cooldown, MaxCooldown: t.MaxCooldown, MaxPerWeek: t.MaxPerWeek,
+			ProposeOnly: t.ProposeOnly, Schedule: m.Schedules.Train.Set(), LimitSchedule: t.LimitSchedule, MaxAge: t.ChampionMaxAge,
 		}
 		for _, b := range t.Blackout {
 			from, until, err := b.Span()
