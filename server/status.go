@@ -34,6 +34,7 @@ func statusError(ctx context.Context, requestID string, err error) error {
 		return nil
 	}
 	v := judge(ctx, err)
+	v.message = spoken(v.message)
 	if v.code == codes.Internal {
 		v.message = "internal error; the daemon's log has the cause under request id " + requestID
 	}
@@ -125,6 +126,24 @@ func reword(err error, r rule) string {
 	}
 	if r.next != "" {
 		message += "; " + r.next
+	}
+	return message
+}
+
+// spoken takes the names of our packages out of a message: "churn version 9: store: version not found" is "churn version
+// 9: version not found". Only whole texts of errors in the table count, so that nothing of a caller's own is lost.
+func spoken(message string) string {
+	for _, r := range table() {
+		pkg, _, _ := strings.Cut(r.name, ".")
+		text := r.err.Error()
+		short, ok := strings.CutPrefix(text, pkg+": ")
+		if !ok {
+			continue
+		}
+		if rest, at := strings.CutPrefix(message, text); at {
+			message = short + rest
+		}
+		message = strings.ReplaceAll(message, ": "+text, ": "+short)
 	}
 	return message
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/loader"
 	"github.com/treeline-ml/treeline/scoring"
+	"github.com/treeline-ml/treeline/store"
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
@@ -194,6 +195,25 @@ func TestEveryRuleByWrappedError(t *testing.T) {
 				t.Errorf("message %q lacks the context or the way out %q", message, want.next)
 			}
 		})
+	}
+}
+
+func TestMessagesDoNotNamePackages(t *testing.T) {
+	for in, want := range map[string]string{
+		"churn version 9: store: version not found":                 "churn version 9: version not found",
+		"store: version not found":                                  "version not found",
+		"a: warehouse: query: b: store: version not found; list":    "a: query: b: version not found; list",
+		"restore: version not found":                                "restore: version not found",
+		"a file called store: and a table called store: version":    "a file called store: and a table called store: version",
+		"churn: training: column 'x' of training: store is missing": "churn: training: column 'x' of training: store is missing",
+	} {
+		if got := spoken(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+	err := fmt.Errorf("churn version 9: %w", store.ErrVersionNotFound)
+	if got := status.Convert(statusError(t.Context(), "req-1", err)).Message(); got != "churn version 9: version not found; name one that ListVersions shows" {
+		t.Errorf("%q", got)
 	}
 }
 

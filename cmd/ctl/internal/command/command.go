@@ -151,7 +151,7 @@ func watchRuns(cmd *cobra.Command, ran *bool) {
 
 // report prints an error and its advice.
 func report(c *console.Console, path string, err error) {
-	text := strings.TrimSpace(err.Error())
+	text := strings.TrimSpace(spoken(err))
 	hint := exit.Hint(err)
 	if e, ok := errors.AsType[*loader.Error](err); ok && hint == "" {
 		hint = e.Hint
