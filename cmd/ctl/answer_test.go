@@ -74,7 +74,7 @@ func (f *fake) WatchTraining(r *lifecyclev1.WatchTrainingRequest, s lifecyclev1.
 func (f *fake) GetTraining(_ context.Context, r *lifecyclev1.GetTrainingRequest) (*lifecyclev1.GetTrainingResponse, error) {
 	if r.GetTrainingId() != "t-failed" {
 		return nil, refusal(codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_TRAINING_NOT_FOUND,
-			"nobody: store: training not found; name one that ListTrainings shows")
+			"nobody: training not found; name one that ListTrainings shows")
 	}
 	return &lifecyclev1.GetTrainingResponse{Training: failedTraining()}, nil
 }
@@ -104,7 +104,7 @@ func aReport(details bool) *lifecyclev1.ValidationReport {
 				Gate: "auc_floor", Outcome: lifecyclev1.GateOutcome_GATE_OUTCOME_FAIL, Required: true,
 				Summary:  "AUC 0.7423 (95 % interval 0.7310 to 0.7536) is below the floor 0.75",
 				Hint:     "train on more rows, or lower metrics.auc_threshold in the config.yml",
-				Evidence: map[string]string{"auc": "0.7423", "interval": "0.7310 to 0.7536", "floor": "0.75", "rows": "24000"},
+				Evidence: map[string]string{"auc": "0.7423107219312084", "p_value": "1.0923336966094485e-91", "interval": "0.7310 to 0.7536", "floor": "0.75", "rows": "24000", "champion_digest": "sha256:257b61e3e35293efdf415db6805d1de1d86cf3ecce717b14c3063204c9ce2c35"},
 			},
 			{
 				Gate: "slices", Outcome: lifecyclev1.GateOutcome_GATE_OUTCOME_FAIL, Required: true, Summary: "1 of 3 slices is worse than the Champion by more than 0.02",
@@ -176,18 +176,20 @@ func (f *fake) CompareVersions(_ context.Context, r *lifecyclev1.CompareVersions
 		Other:   &lifecyclev1.ModelVersion{ModelName: "churn", Version: 4, Stage: lifecyclev1.Stage_STAGE_CHAMPION},
 		Differences: []*lifecyclev1.VersionDifference{
 			{Field: "stage", Value: "validated", OtherValue: "champion"},
+			{Field: "digest", Value: "sha256:608aaf3a9bdf5a1d9de1d86cf3ecce717b14c3063204c9ce2c35257b61e3e352", OtherValue: "sha256:257b61e3e35293efdf415db6805d1de1d86cf3ecce717b14c3063204c9ce2c35"},
 			{Field: "trees", Value: "100", OtherValue: "100", Equal: true},
 			{Field: "parameters.max_depth", Value: "12", OtherValue: "10"},
-			{Field: "metrics.auc", Value: "0.8123456", OtherValue: "0.8011223"},
+			{Field: "metrics.auc", Value: "0.8123456789012345", OtherValue: "0.8011223"},
 			{Field: "features.region", OtherValue: "categorical"},
-			{Field: "gates.auc_floor", Value: "pass: AUC 0.8123 (95 % interval 0.8054 to 0.8192) reaches the floor 0.75", OtherValue: "pass: AUC 0.8011"},
+			{Field: "gates.auc_floor", Value: "pass: AUC 0.8123 (95 % interval 0.8054 to 0.8192) reaches the floor 0.75", OtherValue: "fail: AUC 0.7411"},
+			{Field: "gates.parity", Value: "pass: 4006 values agree", OtherValue: "pass: 3810 values agree"},
 		},
 	}, nil
 }
 
 func (f *fake) ListVersions(_ context.Context, r *lifecyclev1.ListVersionsRequest) (*lifecyclev1.ListVersionsResponse, error) {
 	if r.GetModelName() == "nobody" {
-		return nil, refusal(codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "nobody: store: model not found")
+		return nil, refusal(codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "nobody: model not found")
 	}
 	return &lifecyclev1.ListVersionsResponse{}, nil
 }
@@ -272,21 +274,22 @@ func aRun(id string) *lifecyclev1.Run {
 	)
 	r := &lifecyclev1.Run{
 		RunId: id, State: lifecyclev1.RunState_RUN_STATE_FAILED, Trigger: "schedule", Actor: "daemon", ComputeDate: "2026-11-02",
-		StartedAt: at("02 03:00:00"), FinishedAt: at("02 03:02:00"), Error: "1 of 3 models failed",
+		StartedAt: at("02 03:00:00"), FinishedAt: at("02 03:02:00"), Error: "fraud/train failed: the trainer ended with code 10: column label has one value",
 	}
 	verdict, blocked := ok, "AUC 0.81 reaches the floor 0.75"
 	if id == "r-blocked" {
+		r.Error = "churn/validate failed: version 5 is blocked: AUC 0.7423 is below the floor 0.75; the Champion, version 4, stays"
 		verdict, blocked = failed, "version 5 is blocked: AUC 0.7423 is below the floor 0.75; the Champion, version 4, stays"
 	}
 	r.Nodes = append(r.Nodes,
 		node("churn", features, ok, "120,000 rows"), node("churn", train, ok, "version 5, AUC 0.81", "churn/features"),
 		node("churn", validate, verdict, blocked, "churn/train"))
 	if id == "r-blocked" {
-		r.Nodes = append(r.Nodes, node("churn", promote, skipped, "churn/validate did not succeed"), node("churn", score, ok, "9,000 rows by version 4"))
+		r.Nodes = append(r.Nodes, node("churn", promote, skipped, "blocked by validate; version 4 stays the Champion"), node("churn", score, ok, "9,000 rows by version 4"))
 		return r
 	}
 	r.Nodes = append(r.Nodes, node("churn", promote, waiting, "policy propose: ctl promote churn --version 5 --reason R"), node("churn", score, ok, "9,000 rows"),
-		node("fraud", train, failed, "the trainer ended with code 10: column label has one value", "churn/score"), node("fraud", score, skipped, "fraud/train did not succeed"),
+		node("fraud", train, failed, "the trainer ended with code 10: column label has one value", "churn/score"), node("fraud", score, skipped, "train failed; version 2 stays the Champion"),
 		node("flights", score, ok, "30,000 rows"))
 	return r
 }
@@ -325,7 +328,7 @@ func (f *fake) CancelRun(_ context.Context, r *lifecyclev1.CancelRunRequest) (*l
 
 func (f *fake) CheckDrift(_ context.Context, r *monitoringv1.CheckDriftRequest) (*monitoringv1.CheckDriftResponse, error) {
 	if r.GetModelName() == "nobody" {
-		return nil, refusal(codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND, "nobody: monitor: no statistics: no batch succeeded yet")
+		return nil, refusal(codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_STATISTICS_NOT_FOUND, "nobody: no statistics: no batch succeeded yet")
 	}
 	return &monitoringv1.CheckDriftResponse{Report: &monitoringv1.DriftReport{
 		ReportId: 3, ModelName: "churn", Version: 4, ScoreBatchId: batchID, Reference: "training of version 4", At: at("02 06:00:00"),

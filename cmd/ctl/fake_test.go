@@ -203,6 +203,23 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
+// TestReportsInAPipe: sentences are broken into lines in a file or a pipe, too; lists have one record a line there.
+func TestReportsInAPipe(t *testing.T) {
+	f := startFake(t)
+	for _, line := range []string{
+		"runs show r-1", "runs watch r-blocked", "validate churn", "model compare churn 5", "drift churn", "training show t-failed",
+		"trigger fire churn --reason pricing", "trigger evaluate churn --dry-run", "promote churn --force --version 5 --reason agreed",
+	} {
+		piped, shown := f.ctl(t, false, strings.Fields(line)...), f.ctl(t, true, strings.Fields(line)...)
+		if diff := cmp.Diff(shown.out, piped.out); diff != "" {
+			t.Errorf("%s differs from that on a terminal of 100 columns (-terminal +pipe):\n%s", line, diff)
+		}
+	}
+	if got := f.ctl(t, false, "schedule", "list"); strings.Count(got.out, "\n") != 3 {
+		t.Errorf("a list of two is not three lines:\n%s", got.out)
+	}
+}
+
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {

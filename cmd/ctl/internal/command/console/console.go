@@ -48,6 +48,18 @@ func Process() *Console {
 	return c
 }
 
+// pageWidth is the width of a report that goes into a file or a pipe.
+const pageWidth = 100
+
+// Page is the width for reports about one thing, whose sentences are broken into lines wherever they go. Lists use Width:
+// in a pipe they have one record a line.
+func (c *Console) Page() int {
+	if c.Width > 0 {
+		return c.Width
+	}
+	return pageWidth
+}
+
 // Setting returns a flag's value, else that of an environment variable, else a default.
 func (c *Console) Setting(flag, variable, otherwise string) string {
 	if flag != "" {

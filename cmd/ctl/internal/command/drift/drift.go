@@ -61,7 +61,7 @@ Exit code 0: no drift. 3: drift.`,
 				}
 				if err == nil && r.GetVerdict() == monitoringv1.DriftVerdict_DRIFT_VERDICT_DRIFT {
 					err = exit.Gate("see ctl trigger evaluate "+r.GetModelName()+" --dry-run, or retrain: ctl trigger fire "+r.GetModelName()+" --reason drift",
-						"the input of batch %s has drifted: %s", r.GetScoreBatchId(), r.GetSummary())
+						"the input of batch %s has drifted", r.GetScoreBatchId())
 				}
 				return err
 			})
@@ -111,7 +111,7 @@ func showHistory(ctx context.Context, c *console.Console, cl *client.Client, mod
 }
 
 func write(c *console.Console, r *monitoringv1.DriftReport, all bool) error {
-	head := render.NewGrid(c.Width, "", "~")
+	head := render.NewGrid(c.Page(), "", "~")
 	head.Row("model", fmt.Sprintf("%s version %d", r.GetModelName(), r.GetVersion()))
 	head.Row("batch", fmt.Sprintf("%s, %s rows", r.GetScoreBatchId(), render.Count(r.GetCurrentRows())))
 	head.Row("reference", fmt.Sprintf("%s, %s rows", r.GetReference(), render.Count(r.GetReferenceRows())))
@@ -140,12 +140,13 @@ func write(c *console.Console, r *monitoringv1.DriftReport, all bool) error {
 	if rest := len(r.GetFeatures()) - len(features); rest > 0 {
 		fmt.Fprintf(c.Err, "%s changed less; --all shows them\n", render.Plural(int64(rest), "feature"))
 	}
+	why := render.NewGrid(c.Page(), "~")
 	for _, f := range features {
 		if f.GetReason() != "" && f.GetVerdict() != monitoringv1.DriftVerdict_DRIFT_VERDICT_NONE {
-			fmt.Fprintf(c.Out, "%s: %s\n", f.GetFeature(), f.GetReason())
+			why.Row(f.GetFeature() + ": " + f.GetReason())
 		}
 	}
-	return nil
+	return why.Write(c.Out)
 }
 
 const barWidth = 12

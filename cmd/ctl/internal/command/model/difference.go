@@ -3,6 +3,8 @@ package model
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,16 +57,17 @@ func writeComparison(c *console.Console, r *lifecyclev1.CompareVersionsResponse,
 	title := func(v *lifecyclev1.ModelVersion) string {
 		return fmt.Sprintf("~%s (%s)", render.Version(v.GetVersion()), render.Enum(v.GetStage()))
 	}
-	g := render.NewGrid(c.Width, "", "FIELD", title(r.GetVersion()), title(r.GetOther()))
+	g := render.NewGrid(c.Page(), "", "~FIELD", title(r.GetVersion()), title(r.GetOther()))
 	equal := 0
 	for _, d := range r.GetDifferences() {
-		mark := "!"
-		if d.GetEqual() {
+		mark, one, other := "!", cell(d.GetField(), d.GetValue()), cell(d.GetField(), d.GetOtherValue())
+		same := d.GetEqual() || isGate(d.GetField()) && one == other
+		if same {
 			equal++
 			mark = ""
 		}
-		if all || !d.GetEqual() {
-			g.Row(mark, d.GetField(), render.OrDash(d.GetValue()), render.OrDash(d.GetOtherValue()))
+		if all || !same {
+			g.Row(mark, d.GetField(), one, other)
 		}
 	}
 	if g.Len() > 0 {
@@ -74,4 +77,25 @@ func writeComparison(c *console.Console, r *lifecyclev1.CompareVersionsResponse,
 	}
 	_, err := fmt.Fprintf(c.Out, "%s differ, %d equal\n", render.Plural(int64(len(r.GetDifferences())-equal), "field"), equal)
 	return err
+}
+
+func isGate(field string) bool { return strings.HasPrefix(field, "gates.") }
+
+// cell is a value for the table: a gate's outcome without its sentences, which ctl validate --show has, and six significant
+// digits of a figure.
+func cell(field, value string) string {
+	switch {
+	case value == "":
+		return "-"
+	case isGate(field):
+		outcome, _, _ := strings.Cut(value, ":")
+		return outcome
+	case strings.HasPrefix(field, "metrics."):
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			return strconv.FormatFloat(v, 'g', 6, 64)
+		}
+	case strings.HasPrefix(value, "sha256:"):
+		return render.Digest(value)
+	}
+	return value
 }

@@ -129,7 +129,7 @@ func writeChange(c *console.Console, ch *lifecyclev1.ChampionChange) error {
 	if _, err := fmt.Fprintf(c.Out, verb+"\n", ch.GetModelName(), ch.GetToVersion()); err != nil {
 		return err
 	}
-	g := render.NewGrid(c.Width, "", "~")
+	g := render.NewGrid(c.Page(), "", "~")
 	if ch.GetFromVersion() != 0 {
 		g.Row("  before", fmt.Sprintf("version %d, %s", ch.GetFromVersion(), render.Enum(ch.GetFromVersionStage())))
 	} else {

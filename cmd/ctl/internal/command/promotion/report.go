@@ -35,7 +35,7 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport, details bo
 	if _, err := fmt.Fprintf(c.Out, "%s version %d: %s\n", v.GetModelName(), v.GetVersion(), render.Enum(v.GetStage())); err != nil {
 		return err
 	}
-	g := render.NewGrid(c.Width, "GATE", "OUTCOME", "~SUMMARY")
+	g := render.NewGrid(c.Page(), "GATE", "OUTCOME", "~SUMMARY")
 	for _, gate := range r.GetGates() {
 		g.Row(gate.GetGate(), outcome(gate), gate.GetSummary())
 		if gate.GetWaivedBy() != "" {
@@ -46,7 +46,7 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport, details bo
 		return err
 	}
 	if r.GetExplanation() != "" {
-		e := render.NewGrid(c.Width, "~")
+		e := render.NewGrid(c.Page(), "~")
 		e.Row(r.GetExplanation())
 		fmt.Fprintln(c.Out)
 		if err := e.Write(c.Out); err != nil {
@@ -69,14 +69,14 @@ func writeReport(c *console.Console, r *lifecyclev1.ValidationReport, details bo
 func integrity(gate string) bool { return gate == "artifact" || gate == "parity" }
 
 func writeFigures(c *console.Console, r *lifecyclev1.ValidationReport, details bool) error {
-	g := render.NewGrid(c.Width, "GATE", "FIGURE", "~VALUE")
+	g := render.NewGrid(c.Page(), "GATE", "FIGURE", "~VALUE")
 	for _, gate := range r.GetGates() {
 		if integrity(gate.GetGate()) && passed(gate.GetOutcome()) && !details {
 			continue
 		}
 		label := gate.GetGate()
 		for _, key := range slices.Sorted(maps.Keys(gate.GetEvidence())) {
-			g.Row(label, key, gate.GetEvidence()[key])
+			g.Row(label, key, short(gate.GetEvidence()[key]))
 			label = ""
 		}
 	}
@@ -85,6 +85,21 @@ func writeFigures(c *console.Console, r *lifecyclev1.ValidationReport, details b
 	}
 	fmt.Fprintln(c.Out)
 	return g.Write(c.Out)
+}
+
+// short is a figure for a table: six significant digits, or the beginning of a digest. The JSON document has all of it.
+func short(figure string) string {
+	if strings.HasPrefix(figure, "sha256:") {
+		return render.Digest(figure)
+	}
+	if _, err := strconv.ParseInt(figure, 10, 64); err == nil {
+		return figure // a count
+	}
+	v, err := strconv.ParseFloat(figure, 64)
+	if err != nil {
+		return figure
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
 // mostFigures is how many columns of figures fit beside a name.
@@ -113,7 +128,7 @@ func writeDetails(c *console.Console, gate *lifecyclev1.GateResult, all bool) er
 	for _, n := range columns {
 		header = append(header, ">"+strings.ToUpper(n))
 	}
-	g := render.NewGrid(c.Width, append(header, "~SUMMARY")...)
+	g := render.NewGrid(c.Page(), append(header, "~SUMMARY")...)
 	for _, d := range rows {
 		cells := []any{d.GetName(), render.Enum(d.GetOutcome())}
 		for _, n := range columns {

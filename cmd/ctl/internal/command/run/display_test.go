@@ -168,8 +168,14 @@ func TestPlainLinesTellChangesOnce(t *testing.T) {
 	d.update(r)
 	n.State, n.FinishedAt, n.Message = lifecyclev1.RunState_RUN_STATE_SUCCEEDED, timestamppb.New(began.Add(90*time.Second)), "version 5\nAUC 0.81"
 	d.update(r)
+	// A node that was left out took no time, and a long message is cut: the report has it.
+	left := r.GetNodes()[1]
+	left.State, left.StartedAt, left.FinishedAt = lifecyclev1.RunState_RUN_STATE_SKIPPED, timestamppb.New(began), timestamppb.New(began)
+	left.Message = "train failed " + strings.Repeat("x", 100)
+	d.update(r)
 	d.stop()
-	want := "churn/train: running: fit\nchurn/train: running: evaluate\nchurn/train: succeeded in 1m30s: version 5 AUC 0.81\n"
+	want := "churn/train: running: fit\nchurn/train: running: evaluate\nchurn/train: succeeded in 1m30s: version 5 AUC 0.81\n" +
+		"churn/score: skipped: train failed " + strings.Repeat("x", 86) + "…\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

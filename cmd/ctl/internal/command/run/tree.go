@@ -79,7 +79,7 @@ func tree(r *lifecyclev1.Run, width int) []string {
 				branch = "└─"
 			}
 			text := fmt.Sprintf("%s %s %-8s %8s  %s", branch, glyph(n.GetState()), render.Enum(n.GetStep()),
-				elapsed(n.GetStartedAt(), n.GetFinishedAt()), message(n))
+				took(n), message(n))
 			out = append(out, line(strings.TrimRight(text, " "), width))
 		}
 	}
@@ -129,7 +129,7 @@ func write(c *console.Console, r *lifecyclev1.Run, format render.Format) error {
 	if format != render.Table {
 		return render.Document(c.Out, format, render.Message(r))
 	}
-	g := render.NewGrid(c.Width, "", "~")
+	g := render.NewGrid(c.Page(), "", "~")
 	g.Row("run_id", r.GetRunId())
 	g.Row("state", render.Enum(r.GetState()))
 	by := render.OrDash(r.GetActor()) + ", " + r.GetTrigger()
@@ -142,13 +142,13 @@ func write(c *console.Console, r *lifecyclev1.Run, format render.Format) error {
 	if r.GetFinishedAt() != nil {
 		g.Row("took", elapsed(r.GetStartedAt(), r.GetFinishedAt()))
 	}
-	if r.GetError() != "" {
-		g.Row("error", r.GetError())
+	if text := failure(r); text != "" {
+		g.Row("error", text)
 	}
 	if err := g.Write(c.Out); err != nil {
 		return err
 	}
-	steps := render.NewGrid(c.Width, "MODEL", "STEP", "", "STATE", ">TOOK", "~MESSAGE")
+	steps := render.NewGrid(c.Page(), "MODEL", "STEP", "", "STATE", ">TOOK", "~MESSAGE")
 	last := ""
 	for _, n := range r.GetNodes() {
 		name := n.GetModelName()
@@ -156,11 +156,32 @@ func write(c *console.Console, r *lifecyclev1.Run, format render.Format) error {
 			name = ""
 		}
 		last = n.GetModelName()
-		steps.Row(name, render.Enum(n.GetStep()), glyph(n.GetState()), render.Enum(n.GetState()),
-			elapsed(n.GetStartedAt(), n.GetFinishedAt()), n.GetMessage())
+		steps.Row(name, render.Enum(n.GetStep()), glyph(n.GetState()), render.Enum(n.GetState()), took(n), n.GetMessage())
 	}
 	return steps.Write(c.Out)
 }
+
+// failure is the error of a run. What a node says is not repeated: it stands beside that node.
+func failure(r *lifecyclev1.Run) string {
+	text := r.GetError()
+	for _, n := range r.GetNodes() {
+		if n.GetMessage() != "" {
+			text = strings.TrimSuffix(text, ": "+n.GetMessage())
+		}
+	}
+	return text
+}
+
+// took is how long a node has run. One that was left out did not run.
+func took(n *lifecyclev1.RunNode) string {
+	if n.GetState() == lifecyclev1.RunState_RUN_STATE_SKIPPED {
+		return ""
+	}
+	return elapsed(n.GetStartedAt(), n.GetFinishedAt())
+}
+
+// plainWidth is the longest message in a line of the progress; the report at the end has the whole.
+const plainWidth = 100
 
 // plain writes a line for each node that changed since before.
 func plain(w io.Writer, before, now *lifecyclev1.Run) {
@@ -175,11 +196,11 @@ func plain(w io.Writer, before, now *lifecyclev1.Run) {
 			continue
 		}
 		text := n.GetId() + ": " + render.Enum(n.GetState())
-		if n.GetFinishedAt() != nil && n.GetStartedAt() != nil {
-			text += " in " + elapsed(n.GetStartedAt(), n.GetFinishedAt())
+		if t := took(n); t != "" && n.GetFinishedAt() != nil {
+			text += " in " + t
 		}
 		if n.GetMessage() != "" {
-			text += ": " + n.GetMessage()
+			text += ": " + render.Brief(n.GetMessage(), plainWidth)
 		}
 		fmt.Fprintln(w, line(text, 0))
 	}

@@ -186,7 +186,7 @@ func write(c *console.Console, t *lifecyclev1.Training, format render.Format) er
 	if format != render.Table {
 		return render.Document(c.Out, format, render.Message(t))
 	}
-	g := render.NewGrid(c.Width, "", "~")
+	g := render.NewGrid(c.Page(), "", "~")
 	g.Row("training_id", t.GetTrainingId())
 	g.Row("model", fmt.Sprintf("%s version %d", t.GetModelName(), t.GetVersion()))
 	g.Row("state", state(t))

@@ -126,7 +126,7 @@ func newEvaluate(c *console.Console, access *daemon.Access) *cobra.Command {
 				if req.GetDryRun() {
 					fmt.Fprintln(c.Err, "dry run: nothing was started or recorded")
 				}
-				g := render.NewGrid(c.Width, "KIND", "OUTCOME", "RUN", "~REASON")
+				g := render.NewGrid(c.Page(), "KIND", "OUTCOME", "RUN", "~REASON")
 				for _, d := range answer.GetDecisions() {
 					g.Row(d.GetKind(), render.Enum(d.GetOutcome()), render.OrDash(d.GetRunId()), d.GetReason())
 				}
@@ -166,7 +166,7 @@ func newHistory(c *console.Console, access *daemon.Access) *cobra.Command {
 }
 
 func writeDecision(c *console.Console, d *lifecyclev1.TriggerDecision) error {
-	g := render.NewGrid(c.Width, "", "~")
+	g := render.NewGrid(c.Page(), "", "~")
 	g.Row("outcome", render.Enum(d.GetOutcome()))
 	g.Row("reason", d.GetReason())
 	if d.GetRunId() != "" {
