@@ -292,7 +292,7 @@ func (s *Service) register(c *workflow.Context, in input, t store.Training, a at
 		})
 		return v.Version, err
 	})
-	if fail, err := stepFailure(err, "registering the version", "train a model that is scored here (docs/models.md), then train again"); fail != nil || err != nil {
+	if fail, err := stepFailure(err, "registering the version", "train a model that is scored here (docs/format/models.md), then train again"); fail != nil || err != nil {
 		return 0, fail, err
 	}
 	_, err = workflow.StepTx(c, "succeed", func(tx store.Tx) (bool, error) {

@@ -329,7 +329,7 @@ func TestFailures(t *testing.T) {
 		"too long":    {"beats", nil, func(w *world) { w.spec.Timeout = 300 * time.Millisecond }, "at most 300ms", "limit", 1, 143},
 		"no result":   {"no_result", nil, nil, "no result.json", "correct the trainer", 1, 0},
 		"path escape": {"ok", map[string]any{"golden": "../spec.json"}, nil, "golden", "correct the trainer", 1, 0},
-		"no model":    {"ok", nil, nil, "registering the version", "docs/models.md", 1, 0},
+		"no model":    {"ok", nil, nil, "registering the version", "docs/format/models.md", 1, 0},
 		"unknown":     {"nothing", nil, nil, "no such trainer nothing", "config.yml", 1, 10},
 		"no features": {"model", nil, func(w *world) { w.label = "nothing" }, "pinning the features", "table", 0, 0},
 		"bad python":  {"model", nil, func(w *world) { w.options.PythonPath = nil; w.spec.ModulePath = nil }, "trainer failed", "", 1, 1},

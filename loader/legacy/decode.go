@@ -17,7 +17,7 @@
 //	u64 count, f32 * count    dart: weights
 //	u64 count, (string, string) * count   attributes, when there are any
 //
-// The format has no feature names (features are f0, f1, ...) and no categorical splits. docs/design/0003 tells why
+// The format has no feature names (features are f0, f1, ...) and no categorical splits. docs/design/0003-legacy-xgboost-binary.md tells why
 // github.com/dmitryikh/leaves does not read it here.
 //
 // Functions are safe for concurrent use.

@@ -99,7 +99,7 @@ func TestLeaves(t *testing.T) {
 	// What leaves cannot read at all.
 	for name, reason := range map[string]string{"forest-softprob": "TreeInfo expected"} {
 		if !strings.Contains(refused[name], reason) {
-			t.Errorf("leaves on %s: %q, docs/design/0003 says %q", name, refused[name], reason)
+			t.Errorf("leaves on %s: %q, docs/design/0003-legacy-xgboost-binary.md says %q", name, refused[name], reason)
 		}
 	}
 	t.Logf("%d margins compared; leaves refused %v", compared, refused)
@@ -166,7 +166,7 @@ func TestLeavesAtEquality(t *testing.T) {
 	}
 	want := enginetest.Margins(m, engine.Options{Iterations: 1}, cells, nil)
 	if math.Abs(got[0]-want[0]) < 1e-5 {
-		t.Errorf("leaves agrees at equality (%v): docs/design/0003 no longer holds", got[0])
+		t.Errorf("leaves agrees at equality (%v): docs/design/0003-legacy-xgboost-binary.md no longer holds", got[0])
 	}
 }
 
