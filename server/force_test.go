@@ -21,6 +21,8 @@ type blocked struct {
 	gates  []gate.Result
 	waived *gate.WaiveRequest
 	asked  *promotion.Request
+	looked *promotion.Request // the dry run
+	lost   error              // what a promotion ends with
 }
 
 func (b *blocked) Report(_ context.Context, _ string, v int64) (gate.Report, error) {
@@ -36,8 +38,12 @@ func (b *blocked) Waive(_ context.Context, r gate.WaiveRequest) (gate.Report, er
 }
 
 func (b *blocked) Promote(_ context.Context, r promotion.Request) (promotion.Change, error) {
-	b.asked = &r
-	return promotion.Change{Model: r.Model, ToVersion: r.Version, Effects: []string{"promoted"}}, nil
+	if r.DryRun {
+		b.looked = &r
+	} else {
+		b.asked = &r
+	}
+	return promotion.Change{Model: r.Model, ToVersion: r.Version, FromVersion: 4, DryRun: r.DryRun, Effects: []string{"promoted"}}, b.lost
 }
 
 func TestForce(t *testing.T) {
@@ -70,15 +76,27 @@ func TestForce(t *testing.T) {
 	t.Run("dry run changes nothing", func(t *testing.T) {
 		b := &blocked{gates: objecting}
 		ch, err := call(t, b, &lifecyclev1.PromoteRequest{Force: true, DryRun: true, Version: 7})
-		if err != nil || !ch.GetDryRun() || ch.GetToVersion() != 7 {
+		if err != nil || !ch.GetDryRun() || ch.GetToVersion() != 7 || ch.GetFromVersion() != 4 || !b.looked.Waived {
 			t.Fatalf("%v, %v", ch, err)
 		}
 		if got := strings.Join(ch.GetEffects(), "; "); !strings.Contains(got, "gate auc_floor is waived: AUC 0.7 is below 0.75; gate slices") ||
+			!strings.HasSuffix(got, "; promoted") ||
 			strings.Contains(got, "calibration") {
 			t.Errorf("effects: %s", got)
 		}
 		if b.waived != nil || b.asked != nil {
 			t.Error("a dry run waived or promoted")
+		}
+	})
+	t.Run("nothing is waived for a promotion that loses", func(t *testing.T) {
+		b := &blocked{gates: objecting, lost: promotion.ErrGeneration}
+		generation := int64(3)
+		_, err := call(t, b, &lifecyclev1.PromoteRequest{Force: true, ExpectedGeneration: &generation})
+		if d := client.Describe(err); d.Code != codes.Aborted || b.waived != nil || b.asked != nil {
+			t.Errorf("%+v, waived %+v, asked %+v", d, b.waived, b.asked)
+		}
+		if *b.looked.ExpectedGeneration != 3 || b.looked.Version != 5 {
+			t.Errorf("looked at %+v", b.looked)
 		}
 	})
 	t.Run("nothing in the way", func(t *testing.T) {

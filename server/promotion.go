@@ -30,57 +30,63 @@ func (s *promotionService) Promote(
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	v := r.GetVersion()
+	ask := promotion.Request{
+		Model: r.GetModelName(), Version: r.GetVersion(), Reason: r.GetReason(),
+		ExpectedGeneration: r.ExpectedGeneration, DryRun: r.GetDryRun(),
+		Actor: actor(ctx, r.GetActor()), AuthMethod: authMethod, RequestID: callOf(ctx).id,
+	}
 	if r.GetForce() {
-		report, effects, err := s.force(ctx, r)
+		planned, err := s.force(ctx, &ask)
 		if err != nil {
 			return nil, err
 		}
-		if v = report.Version.Version; r.GetDryRun() && len(effects) > 0 {
-			return &lifecyclev1.PromoteResponse{Change: &lifecyclev1.ChampionChange{
-				ModelName: r.GetModelName(), ToVersion: v, DryRun: true,
-				Effects: append(effects, fmt.Sprintf("version %d becomes Champion, and the present one, if any, is archived", v)),
-			}}, nil
+		if planned != nil {
+			return &lifecyclev1.PromoteResponse{Change: changeProto(*planned)}, nil
 		}
 	}
-	change, err := s.promotions.Promote(ctx, promotion.Request{
-		Model: r.GetModelName(), Version: v, Reason: r.GetReason(),
-		ExpectedGeneration: r.ExpectedGeneration, DryRun: r.GetDryRun(),
-		Actor: actor(ctx, r.GetActor()), AuthMethod: authMethod, RequestID: callOf(ctx).id,
-	})
+	change, err := s.promotions.Promote(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
 	return &lifecyclev1.PromoteResponse{Change: changeProto(change)}, nil
 }
 
-// force waives what stands between the version and its promotion, or in a dry run says what that would be. A version that
-// nothing stands in the way of stays as it is.
-func (s *promotionService) force(
-	ctx context.Context, r *lifecyclev1.PromoteRequest,
-) (report gate.Report, effects []string, err error) {
-	report, err = s.gates.Report(ctx, r.GetModelName(), r.GetVersion())
+// force waives what stands between the version that it settles on and its promotion, or in a dry run returns what that
+// would be. Nothing is waived for a promotion that would be refused, and nothing where nothing stands in the way.
+func (s *promotionService) force(ctx context.Context, ask *promotion.Request) (planned *promotion.Change, err error) {
+	report, err := s.gates.Report(ctx, ask.Model, ask.Version)
 	if err != nil {
-		return gate.Report{}, nil, err
+		return nil, err
 	}
+	ask.Version = report.Version.Version
+	var effects []string
 	for _, g := range report.Gates {
 		if !g.Required || g.Outcome == gate.Pass || g.Outcome == gate.Waived {
 			continue
 		}
 		if g.Gate == gate.Artifact || g.Gate == gate.Parity {
-			return gate.Report{}, nil, fmt.Errorf("version %d: the %s gate says: %s: %w",
-				report.Version.Version, g.Gate, g.Summary, gate.ErrNotWaivable)
+			return nil, fmt.Errorf("version %d: the %s gate says: %s: %w", ask.Version, g.Gate, g.Summary, gate.ErrNotWaivable)
 		}
 		effects = append(effects, fmt.Sprintf("gate %s is waived: %s", g.Gate, g.Summary))
 	}
-	if len(effects) == 0 || r.GetDryRun() {
-		return report, effects, nil
+	if len(effects) == 0 {
+		return nil, nil
 	}
-	report, err = s.gates.Waive(ctx, gate.WaiveRequest{
-		Model: r.GetModelName(), Version: report.Version.Version, Reason: r.GetReason(),
-		Actor: actor(ctx, r.GetActor()), AuthMethod: authMethod, RequestID: callOf(ctx).id,
+	look := *ask
+	look.DryRun, look.Waived = true, true
+	change, err := s.promotions.Promote(ctx, look)
+	if err != nil {
+		return nil, err
+	}
+	if ask.DryRun {
+		change.Effects = append(effects, change.Effects...)
+		return &change, nil
+	}
+	_, err = s.gates.Waive(ctx, gate.WaiveRequest{
+		Model: ask.Model, Version: ask.Version, Reason: ask.Reason,
+		Actor: ask.Actor, AuthMethod: ask.AuthMethod, RequestID: ask.RequestID,
 	})
-	return report, effects, err
+	return nil, err
 }
 
 // Rollback makes an earlier Champion the Champion again.

@@ -66,6 +66,8 @@ type Request struct {
 	Reason             string
 	ExpectedGeneration *int64
 	DryRun             bool // report the effects, change nothing
+	// Waived, with DryRun: what would happen to a Trained or Rejected version once the gates in its way are waived.
+	Waived bool
 
 	Actor, AuthMethod, RequestID string
 }

@@ -470,3 +470,55 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("version is %s", s)
 	}
 }
+
+// TestDryRunOfAWaiver: what forcing a version would do is told without doing it, and refused where forcing would be.
+func TestDryRunOfAWaiver(t *testing.T) {
+	w := setup(t)
+	ctx := t.Context()
+	w.champions(t, 1)
+	v := w.trained(t)
+	row, err := w.versions.Get(ctx, "churn", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(digest string) {
+		t.Helper()
+		err := w.store.Update(ctx, func(tx store.Tx) error {
+			return tx.PutEvidence(store.Evidence{
+				Model: "churn", Version: v, Outcome: "fail", At: w.now(), Report: fmt.Appendf(nil, `{"digest":%q}`, digest),
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := promotion.Request{Model: "churn", Version: v, Reason: "x", DryRun: true, Waived: true}
+	put(row.Digest)
+	before := w.stages(t)
+	c, err := w.Promote(ctx, ask)
+	if err != nil || c.FromVersion != 1 || c.ToVersion != v || c.Generation != 2 || !strings.Contains(c.Effects[0], "now Trained") {
+		t.Errorf("%+v (%v)", c, err)
+	}
+	lost := ask
+	lost.ExpectedGeneration = ptr(7)
+	if _, err := w.Promote(ctx, lost); !errors.Is(err, promotion.ErrGeneration) {
+		t.Errorf("with another generation the error is %v", err)
+	}
+	wet := ask
+	wet.DryRun = false
+	if _, err := w.Promote(ctx, wet); !errors.Is(err, promotion.ErrWrongStage) {
+		t.Errorf("without a dry run the error is %v", err)
+	}
+	champion := ask
+	champion.Version = 1
+	if _, err := w.Promote(ctx, champion); !errors.Is(err, promotion.ErrWrongStage) {
+		t.Errorf("for the Champion the error is %v", err)
+	}
+	put("sha256:other")
+	if _, err := w.Promote(ctx, ask); !errors.Is(err, promotion.ErrWrongStage) || !strings.Contains(err.Error(), "is about the files") {
+		t.Errorf("with evidence about other files the error is %v", err)
+	}
+	if d := cmp.Diff(before, w.stages(t)); d != "" {
+		t.Error(d)
+	}
+}
