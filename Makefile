@@ -21,6 +21,11 @@ build: ## Build bin/scorer and bin/ctl
 run: build ## The main job on the embedded default: score, promote, score, roll back, re-run (about a minute)
 	examples/churn/run.sh
 
+.PHONY: run-lifecycle
+run-lifecycle: build python ## The lifecycle by itself: schedules, trainers, gates, drift, MLflow, a rollback (about 2 minutes)
+	examples/lifecycle/run.sh
+	$(PYTHON) examples/lifecycle/check.py var/lifecycle
+
 .PHONY: test
 test: build python lint check-generate ## Everything: lint, generated code, all tests, all build tags
 	tools/test.sh
@@ -54,7 +59,9 @@ bench: build python ## Side-by-side benchmark of the batch pipeline against Pyth
 	go run ./bench/pipeline
 
 .PHONY: soak
-soak: ## Run every fuzz target for a minute (about 20 minutes)
+soak: python ## The long forms of the tests that have one, then every fuzz target for a minute (about an hour)
+	TREELINE_LONG=1 TREELINE_PYTHON=$(CURDIR)/$(PYTHON) go test -v -timeout 60m \
+		./lifecycle/schedule ./lifecycle/orchestration ./lifecycle/trigger ./internal/app | grep -vE '^=== '
 	tools/fuzz.sh 60
 
 .PHONY: golden

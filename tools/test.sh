@@ -14,6 +14,9 @@ bin/ctl version
 stage "go test, all packages but the whole-server tests"
 go list ./... | grep -v '/internal/app$' | xargs go test -timeout 30m
 
+stage "Python tests"
+.venv/bin/python -m pytest -q python/tests
+
 stage "whole server: kill -9 at random points, races, full disk (figures are printed)"
 go test -v -timeout 20m ./internal/app | grep -vE '^=== '
 
@@ -33,4 +36,11 @@ SCORER_ADDR=127.0.0.1:27070 SCORER_ADMIN_ADDR=127.0.0.1:27071 examples/churn/run
 	exit 1
 }
 .venv/bin/python examples/churn/check.py var/demo
+
+stage "the lifecycle by itself, as make run-lifecycle does it"
+SCORER_ADDR=127.0.0.1:27072 SCORER_ADMIN_ADDR=127.0.0.1:27073 MLFLOW_PORT=27074 examples/lifecycle/run.sh >var/lifecycle.log 2>&1 || {
+	tail -80 var/lifecycle.log
+	exit 1
+}
+.venv/bin/python examples/lifecycle/check.py var/lifecycle
 stage "done"
