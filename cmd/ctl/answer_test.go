@@ -177,6 +177,7 @@ func (f *fake) CompareVersions(_ context.Context, r *lifecyclev1.CompareVersions
 		Differences: []*lifecyclev1.VersionDifference{
 			{Field: "stage", Value: "validated", OtherValue: "champion"},
 			{Field: "digest", Value: "sha256:608aaf3a9bdf5a1d9de1d86cf3ecce717b14c3063204c9ce2c35257b61e3e352", OtherValue: "sha256:257b61e3e35293efdf415db6805d1de1d86cf3ecce717b14c3063204c9ce2c35"},
+			{Field: "run_id", Value: "450a481a93674af2a7b0d3ab70e6cfd9", OtherValue: "610d79934c9f4227aafc01d2d1f2b00e"},
 			{Field: "trees", Value: "100", OtherValue: "100", Equal: true},
 			{Field: "parameters.max_depth", Value: "12", OtherValue: "10"},
 			{Field: "metrics.auc", Value: "0.8123456789012345", OtherValue: "0.8011223"},

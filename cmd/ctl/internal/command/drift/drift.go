@@ -156,7 +156,7 @@ func figure(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
 func percent(v float64) string { return strconv.FormatFloat(v*100, 'f', 1, 64) + "%" }
 
 func probability(p float64) string {
-	if p > 0 && p < 0.0001 {
+	if p < 0.0001 {
 		return "<.0001"
 	}
 	return figure(p)

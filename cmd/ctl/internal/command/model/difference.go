@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,7 @@ func writeComparison(c *console.Console, r *lifecyclev1.CompareVersionsResponse,
 	title := func(v *lifecyclev1.ModelVersion) string {
 		return fmt.Sprintf("~%s (%s)", render.Version(v.GetVersion()), render.Enum(v.GetStage()))
 	}
-	g := render.NewGrid(c.Page(), "", "~FIELD", title(r.GetVersion()), title(r.GetOther()))
+	g := render.NewGrid(c.Page(), "", "FIELD", title(r.GetVersion()), title(r.GetOther()))
 	equal := 0
 	for _, d := range r.GetDifferences() {
 		mark, one, other := "!", cell(d.GetField(), d.GetValue()), cell(d.GetField(), d.GetOtherValue())
@@ -79,10 +80,13 @@ func writeComparison(c *console.Console, r *lifecyclev1.CompareVersionsResponse,
 	return err
 }
 
+// hexadecimal are ids of runs and commits.
+var hexadecimal = regexp.MustCompile(`^[0-9a-f]{32,}$`)
+
 func isGate(field string) bool { return strings.HasPrefix(field, "gates.") }
 
-// cell is a value for the table: a gate's outcome without its sentences, which ctl validate --show has, and six significant
-// digits of a figure.
+// cell is a value for the table: a gate's outcome without its sentences, which ctl validate --show has, six significant
+// digits of a figure, the beginning of a digest or an id.
 func cell(field, value string) string {
 	switch {
 	case value == "":
@@ -94,7 +98,7 @@ func cell(field, value string) string {
 		if v, err := strconv.ParseFloat(value, 64); err == nil {
 			return strconv.FormatFloat(v, 'g', 6, 64)
 		}
-	case strings.HasPrefix(value, "sha256:"):
+	case strings.HasPrefix(value, "sha256:"), hexadecimal.MatchString(value):
 		return render.Digest(value)
 	}
 	return value

@@ -102,8 +102,28 @@ func short(figure string) string {
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
-// mostFigures is how many columns of figures fit beside a name.
-const mostFigures = 6
+// How many columns of figures stand beside a name: few enough for a sentence beside them, or more with --details. The JSON
+// document has all of them.
+const (
+	fewFigures  = 3
+	mostFigures = 6
+)
+
+// telling are the figures that say most, before all others.
+func telling() []string {
+	return []string{"psi", "noise_floor", "importance", "auc", "reference_auc", "drop"}
+}
+
+// columnsOf orders the names of figures and takes the first few.
+func columnsOf(names map[string]bool, most int) []string {
+	var out []string
+	for _, n := range append(telling(), slices.Sorted(maps.Keys(names))...) {
+		if names[n] && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out[:min(len(out), most)]
+}
 
 // writeDetails shows the slices or features of a gate: those that it objects to, or all.
 func writeDetails(c *console.Console, gate *lifecyclev1.GateResult, all bool) error {
@@ -120,10 +140,11 @@ func writeDetails(c *console.Console, gate *lifecyclev1.GateResult, all bool) er
 	if len(rows) == 0 {
 		return nil
 	}
-	columns := slices.Sorted(maps.Keys(names))
-	if len(columns) > mostFigures {
-		columns = columns[:mostFigures]
+	most := fewFigures
+	if all {
+		most = mostFigures
 	}
+	columns := columnsOf(names, most)
 	header := []string{strings.ToUpper(gate.GetGate()), "OUTCOME"}
 	for _, n := range columns {
 		header = append(header, ">"+strings.ToUpper(n))
