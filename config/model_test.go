@@ -60,7 +60,8 @@ func TestLoadModel(t *testing.T) {
 			Drift:   &DriftTrigger{Windows: 5, Agree: 3, Share: 0.4},
 			NewData: &NewDataTrigger{MinRows: 5000},
 			Performance: &PerformanceTrigger{
-				LabelsTable: "uat.labels.churn", LabelCol: "churned", Metric: "auc", Baseline: 0.7, MinRows: 400, MinMaturity: 0.9,
+				LabelsTable: "uat.labels.churn", LabelCol: "churned", AvailableCol: "known_at", Metric: "auc", Baseline: 0.7, MinRows: 400,
+				MinMaturity: 0.9,
 			},
 			ChampionMaxAge: 30 * 24 * time.Hour,
 		},

@@ -80,7 +80,9 @@ type NewDataTrigger struct {
 type PerformanceTrigger struct {
 	LabelsTable string `yaml:"labels_table"` // catalog.schema.table with data.key_cols and the label
 	LabelCol    string `yaml:"label_col"`    // data.label_col when absent
-	Metric      string `yaml:"metric"`       // auc when absent
+	// AvailableCol is the day or time of labels_table from which on a label is known; absent: as soon as the row is there.
+	AvailableCol string `yaml:"available_col"`
+	Metric       string `yaml:"metric"` // auc, precision or recall; auc when absent
 	// Baseline is what the metric must not be below. 0 (default): what the Champion had on its holdout.
 	Baseline float64 `yaml:"baseline"`
 	MinRows  int64   `yaml:"min_rows"` // with labels; 1000 when absent

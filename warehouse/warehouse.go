@@ -219,6 +219,8 @@ type LabelQuery struct {
 	// AvailableColumn is a day or time of Labels; only rows at or before At count. Empty means all of them.
 	AvailableColumn string
 	At              time.Time
+	// Limit bounds the rows of the stream: of more, those whose keys have the lowest hashes are taken. 0 means all.
+	Limit int64
 }
 
 // Warehouse is implemented by each kind of warehouse.
@@ -242,8 +244,8 @@ type Warehouse interface {
 	Begin(ctx context.Context, id BatchID, t Target) (Writer, error)
 	// Rows returns up to limit rows of a batch from its output table, ordered by the target's keys.
 	Rows(ctx context.Context, id BatchID, t TableName, limit int) (RecordStream, error)
-	// Labelled joins the rows of a batch that have a score with the labels that are known of them, and returns their
-	// number and a stream of (score DOUBLE, label DOUBLE), in any order. It fails with ErrBatchNotFound (the table holds no
+	// Labelled joins the rows of a batch that have a score with the labels that are known of them, and returns a stream of
+	// (score DOUBLE, label DOUBLE), in any order, and how many rows have both, whatever the limit of the stream. It fails with ErrBatchNotFound (the table holds no
 	// batches), ErrTableNotFound, ErrColumn, or ErrDuplicateKey (a row has several labels).
 	Labelled(ctx context.Context, q LabelQuery) (RecordStream, int64, error)
 	// Supersede marks a batch as replaced by another one, so that the _current view passes over it. A later commit of

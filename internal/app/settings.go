@@ -14,6 +14,7 @@ import (
 	"github.com/treeline-ml/treeline/lifecycle/training"
 	"github.com/treeline-ml/treeline/lifecycle/trigger"
 	"github.com/treeline-ml/treeline/monitor"
+	"github.com/treeline-ml/treeline/monitor/performance"
 	"github.com/treeline-ml/treeline/scoring"
 	"github.com/treeline-ml/treeline/warehouse"
 )
@@ -163,6 +164,23 @@ func (s *settings) policies() ([]trigger.Policy, error) {
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// performance is how a model's scores are measured once labels have arrived.
+func (s *settings) performance(model string) (performance.Settings, bool) {
+	m, ok := s.models[model]
+	p := m.Triggers.Performance
+	if !ok || p == nil {
+		return performance.Settings{}, false
+	}
+	table, err := warehouse.ParseTableName(p.LabelsTable)
+	if err != nil {
+		return performance.Settings{}, false // config.LoadModel refuses such names
+	}
+	return performance.Settings{
+		Key: m.ModelKey, Keys: m.Data.KeyCols, Threshold: m.DecisionThreshold, Labels: table, Label: p.LabelCol, DateColumn: m.Data.DateCol,
+		Available: p.AvailableCol, Metric: p.Metric, Baseline: p.Baseline, MinRows: p.MinRows, MinMaturity: p.MinMaturity,
+	}, true
 }
 
 // source is where a model's features come from.

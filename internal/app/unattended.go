@@ -22,6 +22,7 @@ import (
 	"github.com/treeline-ml/treeline/lifecycle/training"
 	"github.com/treeline-ml/treeline/lifecycle/training/local"
 	"github.com/treeline-ml/treeline/lifecycle/trigger"
+	"github.com/treeline-ml/treeline/monitor/performance"
 	"github.com/treeline-ml/treeline/registry/mlflow"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -198,6 +199,7 @@ func (d *daemon) wireUnattended(p *core) error {
 			Store: d.told, Policies: policies, Chain: trigger.Runs{Service: a.runs}, Drift: trigger.Reports{Store: d.store},
 			Day: trigger.LatestDay, Alert: alert.Put,
 			Data: &moved{store: d.store, features: a.features}, Interval: d.cfg.Monitoring.Evaluate, Logger: d.log,
+			Performance: matured{performance.New(performance.Deps{Store: d.store, Warehouse: d.warehouse, Settings: d.settings.performance})},
 		})
 		p.checks.wake = a.triggers.Wake
 	}
@@ -333,6 +335,15 @@ func (r relayService) Stop(ctx context.Context) error {
 
 // lastDelivery bounds how long a stop waits for systems that do not answer.
 const lastDelivery = 5 * time.Second
+
+// matured satisfies trigger.PerformanceSource.
+type matured struct{ source *performance.Source }
+
+// Matured measures the Champion on the rows whose labels have arrived.
+func (m matured) Matured(ctx context.Context, model string) (trigger.Measurement, error) {
+	got, err := m.source.Matured(ctx, model)
+	return trigger.Measurement(got), err
+}
 
 // moved satisfies trigger.DataSource.
 type moved struct {

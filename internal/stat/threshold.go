@@ -1,6 +1,9 @@
 package stat
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Confusion counts rows by prediction and label at a threshold.
 type Confusion struct{ TP, FP, FN, TN int64 }
@@ -113,4 +116,20 @@ func midranks(v []float64) []float64 {
 		i = j
 	}
 	return r
+}
+
+// Wilson is the share of k in n with Wilson's score interval, which stays in [0,1] (E. B. Wilson (1927), JASA 22, 209-212).
+// SE is that of the share itself. It fails with ErrInput without rows, and when k is not in [0,n].
+func Wilson(k, n int64, level float64) (Interval, error) {
+	if n <= 0 || k < 0 || k > n {
+		return Interval{}, fmt.Errorf("%d of %d rows: %w", k, n, ErrInput)
+	}
+	rows := float64(n)
+	p, z := float64(k)/rows, Quantile(0.5+level/2)
+	z2 := float64(z*z) / rows
+	centre := (p + z2/2) / (1 + z2)
+	half := z / (1 + z2) * math.Sqrt(float64(p*(1-p))/rows+z2/(4*rows))
+	return Interval{
+		Value: p, SE: math.Sqrt(float64(p*(1-p)) / rows), Lower: max(0, centre-half), Upper: min(1, centre+half), Level: level,
+	}, nil
 }

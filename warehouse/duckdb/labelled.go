@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,11 +28,27 @@ func (w *Warehouse) Labelled(ctx context.Context, q warehouse.LabelQuery) (wareh
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("labels of batch %s from %s: %w", q.Batch, q.Labels, err), removeIfThere(tmp))
 	}
-	stream, err := file.Open(ctx, tmp, file.Options{})
+	if q.Limit > 0 && rows > q.Limit {
+		if tmp, err = w.fewer(ctx, tmp, q.Limit); err != nil {
+			return nil, 0, fmt.Errorf("labels of batch %s from %s: %w", q.Batch, q.Labels, err)
+		}
+	}
+	stream, err := file.Open(ctx, tmp, file.Options{Columns: []string{"score", "label"}})
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("labels of batch %s from %s: %w", q.Batch, q.Labels, err), removeIfThere(tmp))
 	}
 	return &temporary{RecordStream: stream, path: tmp}, rows, nil
+}
+
+// fewer replaces the file of a join by one with the rows of the lowest hashes.
+func (w *Warehouse) fewer(ctx context.Context, path string, limit int64) (string, error) {
+	tmp := w.tmpPath(".parquet")
+	_, err := w.db.ExecContext(ctx, "COPY (SELECT score, label FROM "+parquetFiles(path)+" ORDER BY hash LIMIT "+strconv.FormatInt(limit, 10)+") TO "+
+		literal(tmp)+" (FORMAT parquet)")
+	if err != nil {
+		return "", errors.Join(sqlError(ctx, err), removeIfThere(path), removeIfThere(tmp))
+	}
+	return tmp, removeIfThere(path)
 }
 
 // joinLabels writes the joined rows to a file, all from one state of both tables.
@@ -75,11 +92,12 @@ func (w *Warehouse) joinLabels(ctx context.Context, q warehouse.LabelQuery, path
 	}
 	scored := "(SELECT " + identList(q.Keys) + ", CAST(" + ident(q.Score) + " AS DOUBLE) AS score FROM " + qualified(out, q.Table) +
 		" WHERE " + ident(known.batch) + " = " + literal(string(q.Batch)) + " AND " + ident(q.Score) + " IS NOT NULL)"
-	on := make([]string, len(q.Keys))
+	on, keys := make([]string, len(q.Keys)), make([]string, len(q.Keys))
 	for i, k := range q.Keys {
-		on[i] = "o." + ident(k) + " = l." + ident(k)
+		keys[i] = "o." + ident(k)
+		on[i] = keys[i] + " = l." + ident(k)
 	}
-	res, err := conn.ExecContext(ctx, "COPY (SELECT o.score AS score, l.treeline_label AS label FROM "+scored+" o JOIN "+labels+" l ON "+
+	res, err := conn.ExecContext(ctx, "COPY (SELECT o.score AS score, l.treeline_label AS label, hash("+strings.Join(keys, ", ")+") AS hash FROM "+scored+" o JOIN "+labels+" l ON "+
 		strings.Join(on, " AND ")+") TO "+literal(path)+" (FORMAT parquet)")
 	if err != nil {
 		return 0, labelError(ctx, err)
@@ -161,6 +179,8 @@ func until(c column, at time.Time) (string, error) {
 		return ident(c.Name) + " <= TIMESTAMP " + literal(text), nil
 	case "TIMESTAMP WITH TIME ZONE":
 		return ident(c.Name) + " <= TIMESTAMPTZ " + literal(text+"+00"), nil
+	case "VARCHAR":
+		return "CAST(" + ident(c.Name) + " AS TIMESTAMP) <= TIMESTAMP " + literal(text), nil
 	}
 	return "", fmt.Errorf("%q has type %s, want a day or a time", c.Name, c.Type)
 }
@@ -168,7 +188,7 @@ func until(c column, at time.Time) (string, error) {
 // labelError names what DuckDB cannot compare or convert.
 func labelError(ctx context.Context, err error) error {
 	if text := err.Error(); ctx.Err() == nil && (strings.Contains(text, "Binder Error") || strings.Contains(text, "Conversion Error")) {
-		return fmt.Errorf("keys or labels of types that cannot be compared: %w: %w", warehouse.ErrColumn, err)
+		return fmt.Errorf("keys, labels or times that cannot be compared: %w: %w", warehouse.ErrColumn, err)
 	}
 	return sqlError(ctx, err)
 }

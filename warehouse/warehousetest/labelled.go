@@ -57,11 +57,13 @@ func labelledCases() []testCase {
 				change func(*warehouse.LabelQuery)
 				want   []string
 			}{
-				"all":       {func(*warehouse.LabelQuery) {}, []string{"0.01|1", "0.02|0", "0.03|1", "0.06|1"}},
-				"other":     {func(q *warehouse.LabelQuery) { q.Batch = other }, []string{"0.01|1", "0.02|0"}},
-				"no such":   {func(q *warehouse.LabelQuery) { q.Batch = "6ba7b812-9dad-51d1-80b4-00c04fd430c8" }, nil},
-				"day":       {func(q *warehouse.LabelQuery) { q.DateColumn, q.Date = "day", "2026-01-01" }, []string{"0.01|1", "0.02|0", "0.06|1"}},
-				"available": {func(q *warehouse.LabelQuery) { q.AvailableColumn, q.At = "seen", time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC) }, []string{"0.01|1", "0.02|0", "0.03|1"}},
+				"all":     {func(*warehouse.LabelQuery) {}, []string{"0.01|1", "0.02|0", "0.03|1", "0.06|1"}},
+				"other":   {func(q *warehouse.LabelQuery) { q.Batch = other }, []string{"0.01|1", "0.02|0"}},
+				"no such": {func(q *warehouse.LabelQuery) { q.Batch = "6ba7b812-9dad-51d1-80b4-00c04fd430c8" }, nil},
+				"day":     {func(q *warehouse.LabelQuery) { q.DateColumn, q.Date = "day", "2026-01-01" }, []string{"0.01|1", "0.02|0", "0.06|1"}},
+				"available": {func(q *warehouse.LabelQuery) {
+					q.AvailableColumn, q.At = "seen", time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC)
+				}, []string{"0.01|1", "0.02|0", "0.03|1"}},
 				"later": {func(q *warehouse.LabelQuery) {
 					q.AvailableColumn, q.At = "seen", time.Date(2026, 2, 2, 0, 0, 0, 1000, time.UTC)
 				}, []string{"0.01|1", "0.02|0", "0.03|1", "0.06|1"}},
@@ -69,6 +71,20 @@ func labelledCases() []testCase {
 				if got := get(c.change); !slices.Equal(got, c.want) {
 					t.Errorf("%s: %q, want %q", name, got, c.want)
 				}
+			}
+			few := func() []string {
+				q := labelQuery(id)
+				q.Limit = 2
+				s, n, err := f.Warehouse.Labelled(t.Context(), q)
+				rows := readAll(t, s, err)
+				slices.Sort(rows)
+				if n != 4 || len(rows) != 2 {
+					t.Errorf("with a limit of 2: %d rows of %d", len(rows), n)
+				}
+				return rows
+			}
+			if a, b := few(), few(); !slices.Equal(a, b) {
+				t.Errorf("another sample of the same rows: %q and %q", a, b)
 			}
 			if err := f.StagingEmpty(); err != nil {
 				t.Error(err)
@@ -93,7 +109,8 @@ func labelledCases() []testCase {
 				"score":     {func(q *warehouse.LabelQuery) { q.Score = "margin" }, warehouse.ErrColumn, "margin"},
 				"key":       {func(q *warehouse.LabelQuery) { q.Keys = []string{"run_id"} }, warehouse.ErrColumn, "run_id"},
 				"date":      {func(q *warehouse.LabelQuery) { q.DateColumn, q.Date = "churned", "2026-01-01" }, warehouse.ErrColumn, "churned"},
-				"available": {func(q *warehouse.LabelQuery) { q.AvailableColumn = "note" }, warehouse.ErrColumn, "want a day or a time"},
+				"available": {func(q *warehouse.LabelQuery) { q.AvailableColumn = "churned" }, warehouse.ErrColumn, "want a day or a time"},
+				"no time":   {func(q *warehouse.LabelQuery) { q.AvailableColumn = "note" }, warehouse.ErrColumn, "cannot be compared"},
 			} {
 				q := labelQuery(id)
 				c.change(&q)
