@@ -253,6 +253,9 @@ type Warehouse interface {
 	Supersede(ctx context.Context, t TableName, old, by BatchID) error
 	// MirrorPromotions inserts audit rows into mlflow.model.promotions; rows already there (by Seq) are left alone.
 	MirrorPromotions(ctx context.Context, rows []PromotionRow) error
+	// MirrorStatistics replaces what the tables of mlflow.monitoring hold of the subjects, all or none. They are in
+	// docs/format/statistics.md.
+	MirrorStatistics(ctx context.Context, subjects []Statistics) error
 	Close() error
 }
 

@@ -120,7 +120,7 @@ func (w *Warehouse) start(ctx context.Context, c Config) error {
 	if w.db, err = openInstance(ctx, c, filepath.Join(w.tmpDir(), "spill")); err != nil {
 		return err
 	}
-	return w.createPromotions(ctx)
+	return errors.Join(w.createPromotions(ctx), w.createMonitoring(ctx))
 }
 
 // canonicalDir makes the directory and returns its path without symbolic links.

@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"large", largeCases()},
 		{"promotions", promotionCases()},
 		{"labelled", labelledCases()},
+		{"statistics", statisticsCases()},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
