@@ -71,7 +71,7 @@ func writeDivergences(c *console.Console, r *lifecyclev1.ReconcileRegistryRespon
 		_, err := fmt.Fprintf(c.Out, "%s checked, nothing differs\n", render.Plural(int64(r.GetModelsChecked()), "model"))
 		return err
 	}
-	g := render.NewGrid(c.Width, "MODEL", "SUBJECT", "EXPECTED", "FOUND", "ACTION", "~MEANING")
+	g := render.NewGrid(c.Page(), "MODEL", "SUBJECT", "EXPECTED", "FOUND", "ACTION", "~MEANING")
 	for _, d := range r.GetDivergences() {
 		g.Row(d.GetModelName(), d.GetSubject(), render.OrDash(d.GetExpected()), render.OrDash(d.GetFound()), d.GetAction(), d.GetMessage())
 	}
