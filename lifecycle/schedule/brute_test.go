@@ -32,8 +32,12 @@ var expressions = []string{
 func TestNextAgainstBruteForce(t *testing.T) {
 	all := slices.Clone(expressions)
 	random, years := 6, 20
-	if os.Getenv("TREELINE_LONG") != "" {
+	walked := zones
+	switch {
+	case os.Getenv("TREELINE_LONG") != "":
 		random = 200
+	case testing.Short():
+		random, walked = 0, zones[1:2] // under the race detector, which has nothing to find here
 	}
 	rng := rand.New(rand.NewPCG(4, 20))
 	for range random {
@@ -42,7 +46,7 @@ func TestNextAgainstBruteForce(t *testing.T) {
 	from := time.Date(2005, 1, 1, 0, 0, 0, 0, time.UTC)
 	to := from.AddDate(years, 0, 0)
 	firings := 0
-	for _, name := range zones {
+	for _, name := range walked {
 		loc, err := schedule.Location(name)
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +71,7 @@ func TestNextAgainstBruteForce(t *testing.T) {
 			firings += len(want)
 		}
 	}
-	t.Logf("%d expressions in %d zones over %d years: %d firings", len(all), len(zones), years, firings)
+	t.Logf("%d expressions in %d zones over %d years: %d firings", len(all), len(walked), years, firings)
 	if firings < 100_000 {
 		t.Errorf("brute force found %d firings, want more than 100000: the test compares too little", firings)
 	}

@@ -114,15 +114,24 @@ func TestPostProcessEmpty(t *testing.T) {
 }
 
 func TestPostProcessRefuses(t *testing.T) {
+	// A class that adds a row is caught at that row, or by the number of rows when it answers before the next ones went in.
+	either := func(message, want string) bool {
+		for one := range strings.SplitSeq(want, "|") {
+			if strings.Contains(message, one) {
+				return true
+			}
+		}
+		return false
+	}
 	for class, want := range map[string]string{
 		"exits": "no such class", "garbage": "output", "silent": "output", "other_columns": `column 2 is "score", want "region"`,
-		"drops": "another key", "adds": "another key", "swaps": "another key", "crashes": "row 8 is wrong", "stops_reading": "0 rows",
+		"drops": "another key", "adds": "another key|more rows", "swaps": "another key", "crashes": "row 8 is wrong", "stops_reading": "0 rows",
 	} {
 		t.Run(class, func(t *testing.T) {
 			temporary(t)
 			p := newPass(t, class, 100_000, 5000)
 			err := local.PostProcess(t.Context(), process(t), p.spec)
-			if !errors.Is(err, local.ErrChild) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), class) {
+			if !errors.Is(err, local.ErrChild) || !either(err.Error(), want) || !strings.Contains(err.Error(), class) {
 				t.Errorf("error is %v, want %q", err, want)
 			}
 		})
