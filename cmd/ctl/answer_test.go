@@ -242,6 +242,9 @@ func aDecision() *lifecyclev1.TriggerDecision {
 func (f *fake) FireTrigger(_ context.Context, r *lifecyclev1.FireTriggerRequest) (*lifecyclev1.FireTriggerResponse, error) {
 	d := aDecision()
 	d.Kind, d.Reason, d.Evidence = "manual", r.GetReason(), nil
+	if r.GetReason() == "early" {
+		d.Outcome, d.RunId = lifecyclev1.TriggerOutcome_TRIGGER_OUTCOME_COOLDOWN, ""
+	}
 	return &lifecyclev1.FireTriggerResponse{Decision: d}, nil
 }
 

@@ -147,6 +147,7 @@ func TestVerbs(t *testing.T) {
 		"schedule resume churn training",
 		"trigger list churn",
 		"trigger fire churn --reason pricing",
+		"trigger fire churn --reason early",
 		"trigger evaluate churn --dry-run",
 		"trigger history churn --fired",
 		"run --all",

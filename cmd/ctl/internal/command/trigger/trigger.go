@@ -13,6 +13,7 @@ import (
 	"github.com/treeline-ml/treeline/client"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/daemon"
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/listing"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
 	lifecyclev1 "github.com/treeline-ml/treeline/gen/treeline/lifecycle/v1"
@@ -70,7 +71,9 @@ func newFire(c *console.Console, access *daemon.Access) *cobra.Command {
 		Use:   "fire NAME --reason R",
 		Short: "Retrain a model now: train, validate, promote by policy, score",
 		Long: `Start the retraining chain of a model by hand: train, validate, promote by the model's policy, score. A chain that is under way is
-joined. Follow it with "ctl runs watch".`,
+joined. Follow it with "ctl runs watch".
+
+Exit code 0: it runs. 3: a cooldown, a weekly limit or a blackout forbids it.`,
 		Example: `  ctl trigger fire churn --reason "new pricing since Monday"
   ctl trigger fire churn --date 2026-11-02 --ignore-cooldown --reason "labels were corrected"`,
 		Args: cobra.ExactArgs(1),
@@ -83,12 +86,16 @@ joined. Follow it with "ctl runs watch".`,
 				}
 				d := answer.GetDecision()
 				if format != render.Table {
-					return render.Document(c.Out, format, render.Message(d))
+					err = render.Document(c.Out, format, render.Message(d))
+				} else {
+					err = writeDecision(c, d)
 				}
-				if err := writeDecision(c, d); err != nil {
+				switch {
+				case err != nil:
 					return err
-				}
-				if d.GetRunId() != "" {
+				case d.GetRunId() == "":
+					return exit.Gate("fire it all the same with --ignore-cooldown", "%s was not fired: %s", d.GetModelName(), render.Enum(d.GetOutcome()))
+				case format == render.Table:
 					fmt.Fprintf(c.Err, "next: ctl runs watch %s\n", d.GetRunId())
 				}
 				return nil
