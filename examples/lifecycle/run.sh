@@ -180,6 +180,8 @@ run runs watch "$first"
 run schedule list churn
 run model versions churn
 
+told() { bin/ctl outbox list --state pending -o json | "$python" -c "import json, sys; sys.exit(bool(json.load(sys.stdin)))"; }
+
 say "Batch inference fires"
 run schedule resume churn batch_inference
 scheduled() { bin/ctl schedule list churn -o json | tr -d ' \n' | grep -q '"job":"batch_inference"[^}]*"last_outcome":"run'; }
@@ -199,6 +201,7 @@ run run --all --date "$tomorrow" --reason "daily run" || [ $? -eq 1 ]
 
 say "Somebody tries three trees of one split: the gates block it, and say why"
 hurry "$work/data/churn_worse.yml" >"$work/models/churn.yml"
+until_true 60 "the delivery of what changed" told
 stop_daemon
 start_daemon
 run run churn --date "$after" --reason "a much smaller model" || [ $? -eq 3 ]
