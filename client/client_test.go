@@ -184,6 +184,7 @@ func TestEveryReasonWithAWayOutHasAHint(t *testing.T) {
 		lifecyclev1.ErrorReason_ERROR_REASON_TABLE_EMPTY, lifecyclev1.ErrorReason_ERROR_REASON_BATCH_CANCELLED,
 		lifecyclev1.ErrorReason_ERROR_REASON_BATCH_INTERRUPTED,
 		lifecyclev1.ErrorReason_ERROR_REASON_GENERATION_MISMATCH, lifecyclev1.ErrorReason_ERROR_REASON_DRAINING,
+		lifecyclev1.ErrorReason_ERROR_REASON_REGISTRY_UNAVAILABLE,
 	} {
 		s, err := status.New(codes.FailedPrecondition, "x").WithDetails(&errdetails.ErrorInfo{Domain: "treeline", Reason: r.String()})
 		if err != nil {

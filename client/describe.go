@@ -185,6 +185,8 @@ func reasonHint(reason lifecyclev1.ErrorReason) string {
 		return "train or register another version: what artifact and parity find cannot be accepted"
 	case lifecyclev1.ErrorReason_ERROR_REASON_DRAINING:
 		return "the daemon is shutting down; try again when it is back"
+	case lifecyclev1.ErrorReason_ERROR_REASON_REGISTRY_UNAVAILABLE:
+		return "is the external registry running? its address is mlflow.tracking_uri in the daemon's configuration"
 	case lifecyclev1.ErrorReason_ERROR_REASON_STORAGE_FULL:
 		return "free disk space on the daemon's machine, then run the same command again"
 	default:

@@ -98,11 +98,13 @@ func Describe(err error) error {
 	return &exit.Error{Code: code, Hint: d.Hint, Err: described{text: b.String(), cause: err}}
 }
 
-// refused is how the transport words that nobody listens at an address.
+// refused is how the transport words that nobody listens at an address. What the daemon itself could not reach comes with a
+// reason.
 var refused = regexp.MustCompile(`dial tcp (\S+): connect: ([^"]*)`)
 
 func message(d client.Description) string {
-	if m := refused.FindStringSubmatch(d.Message); d.Code == codes.Unavailable && m != nil {
+	m := refused.FindStringSubmatch(d.Message)
+	if d.Code == codes.Unavailable && d.Reason == lifecyclev1.ErrorReason_ERROR_REASON_UNSPECIFIED && m != nil {
 		return fmt.Sprintf("no daemon answers at %s: %s", m[1], m[2])
 	}
 	return d.Message
