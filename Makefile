@@ -62,6 +62,8 @@ bench: build python ## Side-by-side benchmark of the batch pipeline against Pyth
 soak: python ## The long forms of the tests that have one, then every fuzz target for a minute (about an hour)
 	TREELINE_LONG=1 TREELINE_PYTHON=$(CURDIR)/$(PYTHON) go test -v -timeout 60m \
 		./lifecycle/schedule ./lifecycle/orchestration ./lifecycle/trigger ./internal/app | grep -vE '^=== '
+	TREELINE_PYTHON=$(CURDIR)/$(PYTHON) TREELINE_SOAK=1 go test -race -timeout 60m \
+		./lifecycle/gate ./lifecycle/training/... ./lifecycle/projection ./registry/mlflow
 	tools/fuzz.sh 60
 
 .PHONY: golden
