@@ -111,7 +111,7 @@ func (s *settings) training(c config.Config) func(model string) (training.ModelS
 			ExcludeCols: m.Data.ExcludeCols, Hyperparameters: m.Hyperparameters, Metrics: metrics(m), DecisionThreshold: m.DecisionThreshold,
 			Split: training.Split{Method: m.Training.Split, HoldoutFraction: m.Training.HoldoutFraction, Seed: m.Training.Seed},
 			Seed:  m.Training.Seed, Environment: m.Training.Environment, ConfigDigest: m.Digest(), TrackingURI: c.MLflow.TrackingURI,
-			Experiment: m.Training.Experiment, Attempts: m.Training.Attempts, Timeout: m.Training.Timeout,
+			Experiment: m.Training.Experiment, Attempts: m.Training.Attempts, Timeout: m.Training.Timeout, GitSHA: commitOf(modulePath(m)),
 		}
 		if spec.Environment == "" {
 			spec.Environment = c.MLflow.Environment
