@@ -82,17 +82,22 @@ func BatchOf(model string, version int64, id string) Subject {
 	return Subject{Model: model, Kind: store.ProfileOfBatch, Subject: id, Version: version}
 }
 
-// Record stores the statistics of a subject, replacing earlier ones. At is now.
+// Record stores the statistics of a subject, replacing earlier ones, and announces them. At is now.
 func (s *Service) Record(ctx context.Context, subject Subject, p Profile) error {
 	body, err := p.Encode()
 	if err != nil {
 		return fmt.Errorf("statistics of the %s: %w", subject, err)
 	}
+	subject.At = s.now()
 	return s.d.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.PutProfile(store.Profile{
+		err := tx.PutProfile(store.Profile{
 			Model: subject.Model, Kind: subject.Kind, Subject: subject.Subject, Version: subject.Version, Rows: p.Rows,
-			At: s.now(), Body: body,
+			At: subject.At, Body: body,
 		})
+		if err != nil {
+			return err
+		}
+		return Announce(tx, subject)
 	})
 }
 

@@ -22,7 +22,7 @@ type MonitoredBatch struct {
 	StartedAt, FinishedAt, ScoredAt time.Time
 	Threshold                       float64
 	ScoreMin, ScoreMax, ScoreMean   float64 // NaN without a score
-	PositiveRate                    float64 // NaN where there is no positive class
+	PositiveRate                    float64 // 0 for models that are not binary
 	Attempt                         int
 }
 

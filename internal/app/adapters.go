@@ -9,6 +9,7 @@ import (
 	"github.com/treeline-ml/treeline/lifecycle/promotion"
 	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/lifecycle/version"
+	"github.com/treeline-ml/treeline/monitor"
 	"github.com/treeline-ml/treeline/scoring"
 	"github.com/treeline-ml/treeline/store"
 	"github.com/treeline-ml/treeline/warehouse"
@@ -85,7 +86,12 @@ func (f *featureColumns) FeatureColumns(ctx context.Context, model string) (gate
 }
 
 // ledger satisfies scoring.Ledger from the store.
-type ledger struct{ store *store.Ledger }
+type ledger struct {
+	store *store.Ledger
+	all   store.Store // that store is a part of
+}
+
+func newLedger(s store.Store) *ledger { return &ledger{store: store.NewLedger(s), all: s} }
 
 // Begin inserts or takes up the row of a batch.
 func (l *ledger) Begin(ctx context.Context, b scoring.Batch) (int, error) {
@@ -98,9 +104,17 @@ func (l *ledger) Phase(ctx context.Context, id warehouse.BatchID, p scoring.Phas
 	return batchError(id, l.store.UpdateBatchPhase(ctx, string(id), string(p)))
 }
 
-// Finish stores the final row.
+// Finish stores the final row, and has the statistics of a batch that succeeded shown to SQL.
 func (l *ledger) Finish(ctx context.Context, b scoring.Batch) error {
-	return batchError(b.ID, l.store.FinishBatch(ctx, toRow(b)))
+	return batchError(b.ID, l.all.Update(ctx, func(tx store.Tx) error {
+		err := tx.FinishBatch(toRow(b))
+		if err != nil || b.State != scoring.StateSucceeded {
+			return err
+		}
+		of := monitor.BatchOf(b.Lineage.Model, b.Lineage.Version, string(b.ID))
+		of.At = b.FinishedAt
+		return monitor.Announce(tx, of)
+	}))
 }
 
 // Get returns one row.

@@ -245,7 +245,7 @@ func (d *daemon) wireScoring(p *core) (scoring.Deps, error) {
 		Resolver:  &resolver{store: d.store, versions: p.versions, promotions: p.promotions},
 		Models:    d.models,
 		Warehouse: d.warehouse,
-		Ledger:    &ledger{store: store.NewLedger(d.store)},
+		Ledger:    newLedger(d.told),
 		Configs:   d.settings.scoring(),
 		Profiles:  &profiles{monitor: p.monitor, done: p.checks, log: d.log},
 		Options: scoring.Options{

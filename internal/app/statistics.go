@@ -116,30 +116,48 @@ func bound(l *scoring.Loaded, s *arrow.Schema) ([]string, error) {
 	return b.Columns(), nil
 }
 
-// maxImportance bounds importance.json, which a trainer wrote.
-const maxImportance = 16 << 20
-
 // importance reads what the trainer said of its features; nil when it said nothing.
 func (d *described) importance(ctx context.Context, v version.Version) (map[string]float64, error) {
-	dir, a, err := d.versions.Artifact(ctx, v)
+	var shares map[string]float64
+	err := trainerFile(ctx, d.versions, v, "importance.json", &shares)
+	return shares, err
+}
+
+// trainerSeconds reads what the trainer said of the time that its steps took; nil when it said nothing.
+func trainerSeconds(ctx context.Context, versions *version.Service, model string, number int64) (map[string]float64, error) {
+	v, err := versions.Get(ctx, model, number)
 	if err != nil {
 		return nil, err
 	}
+	var result struct {
+		Seconds map[string]float64 `json:"seconds"`
+	}
+	err = trainerFile(ctx, versions, v, "result.json", &result)
+	return result.Seconds, err
+}
+
+// maxTrainerFile bounds a JSON file that a trainer wrote.
+const maxTrainerFile = 16 << 20
+
+// trainerFile reads a JSON file of a version's artifact, when it has one.
+func trainerFile(ctx context.Context, versions *version.Service, v version.Version, name string, into any) error {
+	dir, a, err := versions.Artifact(ctx, v)
+	if err != nil {
+		return err
+	}
 	for _, f := range a.Files {
-		if f.Name != "importance.json" || f.Size > maxImportance {
+		if f.Name != name || f.Size > maxTrainerFile {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join(dir, f.Name))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var shares map[string]float64
-		if err := json.Unmarshal(b, &shares); err != nil {
-			return nil, fmt.Errorf("%s of %s version %d: %w", f.Name, v.Model, v.Version, err)
+		if err := json.Unmarshal(b, into); err != nil {
+			return fmt.Errorf("%s of %s version %d: %w", f.Name, v.Model, v.Version, err)
 		}
-		return shares, nil
 	}
-	return nil, nil
+	return nil
 }
 
 // profiles satisfies scoring.Profiles from the monitor.

@@ -22,7 +22,9 @@ import (
 	"github.com/treeline-ml/treeline/lifecycle/training"
 	"github.com/treeline-ml/treeline/lifecycle/training/local"
 	"github.com/treeline-ml/treeline/lifecycle/trigger"
+	"github.com/treeline-ml/treeline/monitor"
 	"github.com/treeline-ml/treeline/monitor/performance"
+	"github.com/treeline-ml/treeline/monitor/table"
 	"github.com/treeline-ml/treeline/registry/mlflow"
 	"github.com/treeline-ml/treeline/store"
 )
@@ -69,7 +71,16 @@ func (v validators) RunValidator(ctx context.Context, s gate.ValidatorSpec) (gat
 
 // openOutbox wires what the outbox is told to: the warehouse's promotions, the external registry, and people.
 func (d *daemon) openOutbox(p *core) error {
-	handlers := map[string]outbox.Handler{promotion.OutboxKind: promotion.NewMirror(d.warehouse)}
+	handlers := map[string]outbox.Handler{
+		promotion.OutboxKind: promotion.NewMirror(d.warehouse),
+		monitor.OutboxKind: table.New(table.Deps{
+			Store: d.store, Target: d.warehouse, Logger: d.log,
+			// The versions are wired later, and before anything is delivered.
+			Seconds: func(ctx context.Context, model string, number int64) (map[string]float64, error) {
+				return trainerSeconds(ctx, p.versions, model, number)
+			},
+		}),
+	}
 	sender, err := d.alertSender()
 	if err != nil {
 		return err
@@ -82,7 +93,7 @@ func (d *daemon) openOutbox(p *core) error {
 		}
 		d.auto.projection = projection.New(projection.Deps{
 			Store: d.store, Target: client, Registry: d.registry, Models: d.settings.projected(d.cfg.MLflow.Publish),
-			Adopter: adopter{p}, Alerts: divergences{d.store}, Interval: d.cfg.MLflow.Poll, Logger: d.log,
+			Adopter: adopter{p}, Alerts: divergences{d}, Interval: d.cfg.MLflow.Poll, Logger: d.log,
 		})
 		handlers[audit.OutboxKind] = d.auto.projection
 	}
@@ -135,8 +146,8 @@ func (a adopter) Promote(ctx context.Context, model string, version, generation 
 	return err
 }
 
-// divergences satisfies projection.Alerts.
-type divergences struct{ store store.Store }
+// divergences satisfies projection.Alerts. The store that wakes the relay is there once the outbox is.
+type divergences struct{ *daemon }
 
 // Diverged raises an alert.
 func (a divergences) Diverged(ctx context.Context, x projection.Divergence) error {
@@ -149,7 +160,7 @@ func (a divergences) Converged(ctx context.Context, x projection.Divergence) err
 }
 
 func (a divergences) put(ctx context.Context, x projection.Divergence, resolved bool) error {
-	return a.store.Update(ctx, func(tx store.Tx) error {
+	return a.told.Update(ctx, func(tx store.Tx) error {
 		return alert.Put(tx, alert.Alert{
 			Key: "registry_diverged/" + x.Key(), Severity: alert.Ticket, Model: x.Model, Title: "registry_diverged: " + x.Subject + " of " + x.Model,
 			Text: x.Message, Command: "ctl registry check " + x.Model, At: time.Now(), Resolved: resolved,
@@ -238,10 +249,18 @@ func (d *daemon) wireTrainer(p *core, process local.Process) error {
 	return nil
 }
 
-// trainingEnded raises the alert of a training that failed, and resolves that of an earlier one.
+// trainingEnded raises the alert of a training that failed, and resolves that of an earlier one. The statistics of one that
+// succeeded are shown to SQL.
 func (d *daemon) trainingEnded(tx store.Tx, t store.Training) error {
 	if t.State == store.TrainingCancelled {
 		return nil
+	}
+	if t.State == store.TrainingSucceeded {
+		of := monitor.TrainingOf(t.Model, t.Version)
+		of.At = t.FinishedAt
+		if err := monitor.Announce(tx, of); err != nil {
+			return err
+		}
 	}
 	text := t.Error
 	if t.Hint != "" {
