@@ -1,9 +1,11 @@
 package trigger
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/treeline-ml/treeline/lifecycle/stage"
 	"github.com/treeline-ml/treeline/store"
 )
 
@@ -14,12 +16,18 @@ type history struct {
 	// refusedAt is when the latest candidate was refused; zero when refused is 0.
 	refusedAt time.Time
 	week      []time.Time // when retrainings fired in the last 168 hours, newest first
+	// accepted is when a version passed its gates or became Champion last, by whomever it was trained: refusals before
+	// it say nothing about the next candidate.
+	accepted time.Time
 }
 
 // history reads what fired. It goes back as far as the week, and until it knows how many candidates in a row were
 // refused or that more of them would not change the cooldown.
 func (s *Service) history(r store.Reader, p *Policy, now time.Time) (h history, err error) {
 	counting := p.Cooldown > 0
+	if h.accepted, err = accepted(r, p.Model); err != nil {
+		return h, err
+	}
 	for token := ""; ; {
 		page, next, err := r.Decisions(store.DecisionQuery{Model: p.Model, Outcome: Fired, PageSize: 20, PageToken: token})
 		if err != nil {
@@ -48,6 +56,25 @@ func (s *Service) history(r store.Reader, p *Policy, now time.Time) (h history, 
 	}
 }
 
+// accepted is when a version of the model became Validated or Champion last, zero for never.
+func accepted(r store.Reader, model string) (at time.Time, err error) {
+	p, err := r.OpenPeriod(model)
+	switch {
+	case err == nil:
+		at = p.Since
+	case !errors.Is(err, store.ErrNoChampion) && !errors.Is(err, store.ErrModelNotFound):
+		return at, err
+	}
+	v, err := r.NewestVersion(model, string(stage.Validated))
+	switch {
+	case err == nil && v.StageAt.After(at):
+		at = v.StageAt
+	case err != nil && !errors.Is(err, store.ErrVersionNotFound) && !errors.Is(err, store.ErrModelNotFound):
+		return at, err
+	}
+	return at, nil
+}
+
 // count takes in what became of a retraining and reports whether earlier ones matter.
 func (s *Service) count(r store.Reader, p *Policy, d Decision, h *history) (more bool, err error) {
 	o, err := s.d.Chain.Outcome(r, d.RunID, d.Model)
@@ -58,6 +85,9 @@ func (s *Service) count(r store.Reader, p *Policy, d Decision, h *history) (more
 	case ResultRunning:
 		return true, nil
 	case ResultRefused:
+		if !o.At.After(h.accepted) {
+			return false, nil
+		}
 		h.refused++
 		if h.refusedAt.IsZero() {
 			h.refusedAt = o.At

@@ -83,6 +83,18 @@ func TestFailedTrainingIsNoRefusal(t *testing.T) {
 	w.evaluate(Fired)
 }
 
+// A Champion that came from elsewhere, say from ctl run, ends the row of refusals too.
+func TestAcceptedElsewhere(t *testing.T) {
+	w := due(t, Policy{Cooldown: day})
+	w.end(w.evaluate(Fired), ResultRefused)
+	w.clock = start.Add(2 * day)
+	w.end(w.evaluate(Fired), ResultRefused) // from now on it is four days
+	w.clock = start.Add(3 * day)
+	w.evaluate(Cooldown)
+	w.champion(1, w.clock, w.clock)
+	w.evaluate(Fired) // a day after the latest firing
+}
+
 func TestWeeklyLimitEdges(t *testing.T) {
 	w := due(t, Policy{MaxPerWeek: 2})
 	w.end(w.evaluate(Fired), ResultAccepted)
