@@ -236,19 +236,44 @@ func (d *driftChecks) run(ctx context.Context, started func()) error {
 		d.waiting = nil
 		d.mu.Unlock()
 		for _, q := range waiting {
-			if ctx.Err() != nil {
-				return nil
-			}
-			r, err := d.monitor.Check(ctx, q)
-			switch {
-			case errors.Is(err, monitor.ErrNoData):
-				d.log.InfoContext(ctx, "a batch is compared with nothing", "model", q.Model, "score_batch_id", q.BatchID, "reason", err)
-			case err != nil:
-				d.log.WarnContext(ctx, "a batch was not compared", "model", q.Model, "score_batch_id", q.BatchID, "error", err)
-			default:
-				d.log.InfoContext(ctx, "drift checked", "model", q.Model, "score_batch_id", q.BatchID, "verdict", r.Verdict, "share", r.Share)
-				d.wake(q.Model)
-			}
+			d.check(ctx, q)
 		}
 	}
+}
+
+func (d *driftChecks) check(ctx context.Context, q monitor.Request) {
+	r, err := d.monitor.Check(ctx, q)
+	switch {
+	case ctx.Err() != nil: // the next start looks again
+	case errors.Is(err, monitor.ErrNoData):
+		d.log.InfoContext(ctx, "a batch is compared with nothing", "model", q.Model, "score_batch_id", q.BatchID, "reason", err)
+	case err != nil:
+		d.log.WarnContext(ctx, "a batch was not compared", "model", q.Model, "score_batch_id", q.BatchID, "error", err)
+	default:
+		d.log.InfoContext(ctx, "drift checked", "model", q.Model, "score_batch_id", q.BatchID, "verdict", r.Verdict, "share", r.Share)
+		d.wake(q.Model)
+	}
+}
+
+// resume queues the latest batch of each model that was committed and not compared before the daemon stopped.
+func (d *driftChecks) resume(ctx context.Context, s store.Store, models []string) error {
+	return s.View(ctx, func(r store.Reader) error {
+		for _, m := range models {
+			batches, _, err := r.Batches(store.BatchQuery{Model: m, State: store.BatchSucceeded, PageSize: 1})
+			if err != nil {
+				return err
+			}
+			if len(batches) == 0 {
+				continue
+			}
+			reports, _, err := r.Drifts(store.DriftQuery{Model: m, BatchID: batches[0].ID, PageSize: 1})
+			if err != nil {
+				return err
+			}
+			if len(reports) == 0 {
+				d.add(m, batches[0].ID)
+			}
+		}
+		return nil
+	})
 }

@@ -162,7 +162,7 @@ func (a divergences) Converged(ctx context.Context, x projection.Divergence) err
 func (a divergences) put(ctx context.Context, x projection.Divergence, resolved bool) error {
 	return a.told.Update(ctx, func(tx store.Tx) error {
 		return alert.Put(tx, alert.Alert{
-			Key: "registry_diverged/" + x.Key(), Severity: alert.Ticket, Model: x.Model, Title: "registry_diverged: " + x.Subject + " of " + x.Model,
+			Key: x.Key(), Severity: alert.Ticket, Model: x.Model, Title: "registry_diverged: " + x.Subject + " of " + x.Model,
 			Text: x.Message, Command: "ctl registry check " + x.Model, At: time.Now(), Resolved: resolved,
 		})
 	})
@@ -288,6 +288,9 @@ func (d *daemon) fire(ctx context.Context, f schedule.Firing) (string, error) {
 		}
 		return fmt.Sprintf("%s: %s", dec.Outcome, dec.Reason), nil
 	}
+	if idle, err := d.noChampion(ctx, f.Model); idle || err != nil {
+		return "skipped: the model has no Champion yet", err
+	}
 	run, err := d.auto.runs.StartRun(ctx, orchestration.Request{
 		Models: []string{f.Model}, Steps: []orchestration.Step{orchestration.StepFeatures, orchestration.StepScore},
 		ComputeDate: date, Trigger: "schedule", Reason: reason, Actor: actor,
@@ -296,6 +299,18 @@ func (d *daemon) fire(ctx context.Context, f schedule.Firing) (string, error) {
 		return "", err
 	}
 	return "run " + run.ID, nil
+}
+
+// noChampion reports whether a model was never promoted.
+func (d *daemon) noChampion(ctx context.Context, model string) (bool, error) {
+	err := d.store.View(ctx, func(r store.Reader) error {
+		_, err := r.OpenPeriod(model)
+		return err
+	})
+	if errors.Is(err, store.ErrNoChampion) || errors.Is(err, store.ErrModelNotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // startUnattended starts everything, the one that others wake first.
@@ -311,6 +326,9 @@ func (d *daemon) startUnattended(ctx context.Context, p *core) error {
 		parts = append(parts, part{"registry projection", a.projection})
 	}
 	parts = append(parts, part{"drift checks", p.checks.loop})
+	if err := p.checks.resume(ctx, d.store, d.settings.order); err != nil {
+		return err
+	}
 	if a.trainings != nil {
 		if err := a.trainings.Recover(ctx); err != nil {
 			return err
