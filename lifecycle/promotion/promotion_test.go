@@ -522,3 +522,44 @@ func TestDryRunOfAWaiver(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// Evidence proves what the configuration asked for when it was made, and the files that were there.
+func TestPromoteRefusesOldEvidence(t *testing.T) {
+	w := setup(t)
+	v := w.validated(t)
+	policy := "sha256:today"
+	s := promotion.New(promotion.Deps{
+		Store: w.store, Registry: w.registry, Verifier: w.verdict, Now: w.now, Policy: func(string) string { return policy },
+	})
+	put := func(report string) {
+		t.Helper()
+		err := w.store.Update(t.Context(), func(tx store.Tx) error {
+			return tx.PutEvidence(store.Evidence{Model: "churn", Version: v, Outcome: "pass", Digest: "sha256:e", Report: []byte(report), At: w.now()})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	row, err := w.versions.Get(t.Context(), "churn", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promote := func() error {
+		_, err := s.Promote(t.Context(), promotion.Request{Model: "churn", Version: v, Reason: "x"})
+		return err
+	}
+	for _, c := range []struct{ report, want string }{
+		{fmt.Sprintf(`{"digest":%q,"policy":"sha256:yesterday"}`, row.Digest), "the model's configuration changed since"},
+		{`{"digest":"sha256:other","policy":"sha256:today"}`, "it is about the files"},
+	} {
+		put(c.report)
+		if err := promote(); !errors.Is(err, promotion.ErrWrongStage) || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), "ctl validate churn --version 1") {
+			t.Errorf("evidence %s: %v, want %q", c.report, err, c.want)
+		}
+	}
+	put(fmt.Sprintf(`{"digest":%q,"policy":"sha256:today"}`, row.Digest))
+	if err := promote(); err != nil {
+		t.Error(err)
+	}
+}
