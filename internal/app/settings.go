@@ -82,6 +82,10 @@ func (s *settings) schedules() ([]schedule.Entry, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.Where(key+".quartz_cron_expression"), err)
 			}
+			if !cron.Possible() {
+				return nil, fmt.Errorf("%s: %s: %q never fires: no date matches it: %w", m.Where(key+".quartz_cron_expression"), key,
+					job.s.QuartzCronExpression, config.ErrInvalid)
+			}
 			loc, err := schedule.Location(job.s.TimezoneID)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.Where(key+".timezone_id"), err)

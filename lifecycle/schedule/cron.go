@@ -123,6 +123,13 @@ func (c Cron) Next(after time.Time, loc *time.Location) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// Possible reports whether the expression matches anything in the years that it can name, past ones among them. An
+// impossible one, such as the 31st of February, is a mistake; one whose last time has passed has done its work.
+func (c Cron) Possible() bool {
+	_, ok := c.Next(time.Date(minYear, 1, 1, 0, 0, 0, 0, time.UTC).Add(-time.Second), time.UTC)
+	return ok
+}
+
 // wall is what clocks with this offset show at t, as a time in UTC.
 func wall(t time.Time, offset int) time.Time {
 	return t.UTC().Add(time.Duration(offset) * time.Second)

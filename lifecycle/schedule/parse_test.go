@@ -73,6 +73,21 @@ func TestNextEnds(t *testing.T) {
 
 // The edges of daylight saving in words that people would use. New York goes forward on 2026-03-08 at 02:00 and back on
 // 2026-11-01 at 02:00.
+func TestPossible(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0 0 3 31 FEB ?": false, "0 0 3 29 FEB ? 2025": false, "0 0 3 30W 2 ?": false, "0 0 3 L-29 2 ?": false,
+		"0 0 3 29 FEB ?": true, "0 0 3 1 JAN ? 2020": true, "0 0 0 1 JAN ? 1970": true, "59 59 23 31 DEC ? 2199": true,
+	} {
+		c, err := schedule.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Possible() != want {
+			t.Errorf("%q: %v, want %v", text, !want, want)
+		}
+	}
+}
+
 func TestDaylightSaving(t *testing.T) {
 	ny, err := schedule.Location("America/New_York")
 	if err != nil {

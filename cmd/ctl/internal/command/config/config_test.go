@@ -157,3 +157,20 @@ func TestCheckWithAnotherProgram(t *testing.T) {
 		t.Error("a cancelled check succeeded")
 	}
 }
+
+// A schedule that never fires is a mistake: no date matches it, or its last time has passed.
+func TestCheckRefusesSchedulesThatNeverFire(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	for expression, want := range map[string]string{
+		"0 0 3 31 FEB ?":     "no date matches it",
+		"0 0 3 1 JAN ? 2025": "its last time has passed",
+	} {
+		path := write1(t, dir, "config.yml", strings.Replace(modelFile, "0 0 3 ? * SUN", expression, 1))
+		_, err := check(t.Context(), path, interpreter{}, now)
+		if err == nil || !strings.Contains(err.Error(), "config.yml:7:") ||
+			!strings.Contains(err.Error(), "schedules.train.quartz_cron_expression") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", expression, err)
+		}
+	}
+}

@@ -22,7 +22,7 @@ type schedule struct {
 	Next        []string `json:"next"` // RFC 3339, local
 }
 
-// schedules parses the expressions of the models and lists their next times.
+// schedules parses the expressions of the models and lists their next times. One without any is an error.
 func schedules(models []config.Model, now time.Time) ([]schedule, error) {
 	out := []schedule{}
 	var errs []error
@@ -54,6 +54,14 @@ func schedules(models []config.Model, now time.Time) ([]schedule, error) {
 			}
 			for at, ok := cron.Next(now, zone); ok && len(s.Next) < nextTimes; at, ok = cron.Next(at, zone) {
 				s.Next = append(s.Next, at.In(zone).Format(time.RFC3339))
+			}
+			if len(s.Next) == 0 {
+				why := "no date matches it"
+				if cron.Possible() {
+					why = "its last time has passed; name a later year, or take the schedule out"
+				}
+				errs = append(errs, fmt.Errorf("%s: %s: %q never fires: %s: %w", m.Where(key), key, s.Expression, why, quartz.ErrInvalid))
+				continue
 			}
 			out = append(out, s)
 		}
