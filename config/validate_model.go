@@ -51,11 +51,9 @@ func (f *faults) identity(m Model) {
 	if f.required("model_key", m.ModelKey); m.ModelKey != "" && !identifier(m.ModelKey) {
 		f.add("model_key", "%q becomes part of column names: use letters, digits and underscores", m.ModelKey)
 	}
-	for _, c := range []struct{ key, class string }{
-		{"trainer_class", m.TrainerClass}, {"validator_class", m.ValidatorClass}, {"inference_class", m.InferenceClass},
-	} {
-		if c.class != "" && !className(c.class) {
-			f.add(c.key, "%q is not the name of a Python class, such as RandomForestTrainer or my_trainer.ChurnTrainer", c.class)
+	for _, c := range m.classes() {
+		if c.name != "" && !className(c.name) {
+			f.add(c.key, "%q is not the name of a Python class, such as RandomForestTrainer or my_trainer.ChurnTrainer", c.name)
 		}
 	}
 	f.names("depends_on", m.DependsOn)

@@ -37,6 +37,8 @@ type result struct {
 	Schedules []schedule `json:"schedules"`
 	// Classes are what Python said about the classes that the models name; null when no Python was asked.
 	Classes []class `json:"classes"`
+	// Warnings are what is allowed and hardly what was meant.
+	Warnings []string `json:"warnings"`
 }
 
 func newCheck(c *console.Console) *cobra.Command {
@@ -49,7 +51,8 @@ func newCheck(c *console.Console) *cobra.Command {
 its keys tell. The environment is not looked at.
 
 Quartz expressions are shown in words with their next times. The Python classes that models name are imported with --python, or
-training.python of the daemon's configuration; without either they are not looked for, and the command says so.`,
+training.python of the daemon's configuration. Without either only names that treeline.training should have are looked for, and
+the command says so.`,
 		Example: `  ctl config check scorer.yml
   ctl config check models/churn/config.yml --python .venv/bin/python --package-path python
   ctl config check models/churn/config.yml -o json`,
@@ -91,13 +94,13 @@ func write(c *console.Console, r result) error {
 					g.Row("", "", "", "", at)
 				}
 			}
-			if len(s.Next) == 0 {
-				g.Row(s.Model, s.Job, s.Expression, s.Timezone, "never", s.Description)
-			}
 		}
 		if err := g.Write(c.Out); err != nil {
 			return err
 		}
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintln(c.Err, "warning: "+w)
 	}
 	switch {
 	case r.Classes == nil:
@@ -117,7 +120,7 @@ func check(ctx context.Context, path string, i interpreter, now time.Time) (resu
 	if err != nil {
 		return result{}, exit.Hinted(fmt.Errorf("opening the configuration: %w", err), "name an existing file")
 	}
-	r := result{Path: path, Kind: "model", Models: []string{}, Schedules: []schedule{}}
+	r := result{Path: path, Kind: "model", Models: []string{}, Schedules: []schedule{}, Warnings: []string{}}
 	files := []string{path}
 	if !isModel(doc) {
 		cfg, err := config.Load(path, nil) //nolint:contextcheck // reading a file has no context
@@ -134,6 +137,10 @@ func check(ctx context.Context, path string, i interpreter, now time.Time) (resu
 			return result{}, correct(err)
 		}
 		models = append(models, m)
+		if why := m.Unscored(); why != "" {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: trainer_class: versions of %s cannot be registered: %s",
+				m.Where("trainer_class"), m.TrainerClass, why))
+		}
 	}
 	if r.Kind == "daemon" {
 		if err := config.ValidateModels(models); err != nil {

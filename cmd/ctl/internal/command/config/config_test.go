@@ -2,15 +2,20 @@ package config
 
 import (
 	"context"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/console"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
+	"github.com/treeline-ml/treeline/config"
 )
 
 const repository = "../../../../.."
@@ -116,6 +121,80 @@ func TestCheckNamesClassesThatAreWrong(t *testing.T) {
 	}
 	if exit.Hint(err) == "" {
 		t.Error("no hint")
+	}
+}
+
+// Without an interpreter names that treeline.training should have are still held to what it has; other modules are not.
+func TestCheckWithoutPythonNamesUnknownReadyClasses(t *testing.T) {
+	dir := t.TempDir()
+	for change, want := range map[[2]string]string{
+		{"RandomForestTrainer", "RandomForstTrainer"}:                    "config.yml:2:16: trainer_class: treeline.training has no class RandomForstTrainer for it; did you mean RandomForestTrainer?",
+		{"RandomForestTrainer", "treeline.training.LightGMBTrainer"}:     "did you mean LightGBMTrainer?",
+		{"own.Strict", "ThreshholdValidator"}:                            "config.yml:3:18: validator_class: treeline.training has no class ThreshholdValidator for it; did you mean ThresholdValidator?",
+		{"own.Strict", "RandomForestTrainer"}:                            "it has ThresholdValidator, and a class of your own is module.Class",
+		{"own.Strict", "own.Strict\ninference_class: Calibrated"}:        "config.yml:4:18: inference_class: treeline.training has no class Calibrated for it; name one of your own",
+		{"RandomForestTrainer", "Trainer"}:                               "trainer_class: treeline.training has no class Trainer",
+		{"RandomForestTrainer", "treeline.training.base.XGBoostTrainer"}: "did you mean XGBoostTrainer?",
+	} {
+		path := write1(t, dir, "config.yml", strings.Replace(modelFile, change[0], change[1], 1))
+		_, err := check(t.Context(), path, interpreter{}, time.Now())
+		if err == nil || !strings.Contains(err.Error(), want) || exit.Hint(err) == "" {
+			t.Errorf("%s: %v, want %s", change[1], err, want)
+		}
+	}
+	for _, name := range []string{"treeline.training.RandomForestTrainer", "treeline.training.sklearn_trees.RandomForestTrainer", "my.RandomForstTrainer"} {
+		path := write1(t, dir, "config.yml", strings.Replace(modelFile, "RandomForestTrainer", name, 1))
+		if _, err := check(t.Context(), path, interpreter{}, time.Now()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The list of ready classes is what the Python package has, by its own account.
+func TestReadyClassesAreThoseOfThePackage(t *testing.T) {
+	i := python(t)
+	cmd := exec.CommandContext(t.Context(), i.python, "-c", `
+import json
+import treeline.training as ready
+from treeline.check import bases
+from treeline.classes import available
+print(json.dumps([[key, name, getattr(ready, name).__module__] for key, base in bases().items() for name in available(ready, base)]))
+`)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+i.packagePath)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have, want [][]string
+	if err := json.Unmarshal(out, &have); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, c := range config.ReadyClasses() {
+		want = append(want, []string{c.Key, c.Name, "treeline.training." + c.Module})
+	}
+	slices.SortFunc(have, slices.Compare)
+	slices.SortFunc(want, slices.Compare)
+	if diff := cmp.Diff(have, want); diff != "" {
+		t.Errorf("config.ReadyClasses (-package +list):\n%s", diff)
+	}
+}
+
+// Versions of CatBoostTrainer cannot be loaded: the check says so before anybody trains one. It is no error.
+func TestCheckWarnsOfCatBoost(t *testing.T) {
+	dir := t.TempDir()
+	for name, warned := range map[string]bool{"CatBoostTrainer": true, "treeline.training.CatBoostTrainer": true, "LightGBMTrainer": false, "own.CatBoostTrainer": false} {
+		path := write1(t, dir, "config.yml", strings.Replace(modelFile, "RandomForestTrainer", name, 1))
+		r, err := check(t.Context(), path, interpreter{}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, errs strings.Builder
+		if err := write(&console.Console{Out: &out, Err: &errs}, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(errs.String(), "warning: "+path+":2:16: trainer_class: versions of "+name+" cannot be registered"); got != warned {
+			t.Errorf("%s: warned is %v: %s", name, got, errs.String())
+		}
 	}
 }
 

@@ -50,8 +50,8 @@ type answer struct {
 	} `json:"configs"`
 }
 
-// classes imports the classes that models name. Without an interpreter it returns nil, and an empty list when no model
-// names any.
+// classes imports the classes that models name. Without an interpreter it only looks for those that the package should
+// have, and returns nil. The list is empty when no model names any.
 func (i interpreter) classes(ctx context.Context, models []config.Model) ([]class, error) {
 	byPath := map[string]config.Model{}
 	var files []string
@@ -69,6 +69,13 @@ func (i interpreter) classes(ctx context.Context, models []config.Model) ([]clas
 	case len(files) == 0:
 		return []class{}, nil
 	case i.python == "":
+		var problems []error
+		for _, m := range models {
+			problems = append(problems, m.CheckReadyClasses())
+		}
+		if err := errors.Join(problems...); err != nil {
+			return nil, correct(err)
+		}
 		return nil, nil
 	}
 	a, err := i.ask(ctx, files)
