@@ -196,6 +196,26 @@ func TestEveryReasonWithAWayOutHasAHint(t *testing.T) {
 	}
 }
 
+// A gate may be refused a waiver because its name is misspelt, because it passes, or because of what it is: the hint must fit
+// all of them.
+func TestHintOfAGateThatIsNotWaived(t *testing.T) {
+	reason := lifecyclev1.ErrorReason_ERROR_REASON_GATE_NOT_WAIVABLE
+	s, err := status.New(codes.FailedPrecondition, `the report has no gate "slice"`).WithDetails(
+		&errdetails.ErrorInfo{Domain: "treeline", Reason: reason.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hint := Describe(s.Err()).Hint
+	for _, want := range []string{"ctl validate NAME --show", "stand in the way", "artifact and parity"} {
+		if !strings.Contains(hint, want) {
+			t.Errorf("%q does not say %q", hint, want)
+		}
+	}
+	if strings.HasPrefix(hint, "train") {
+		t.Errorf("%q sends people to train for a spelling mistake", hint)
+	}
+}
+
 func TestIsCancelled(t *testing.T) {
 	batch, err := status.New(codes.Canceled, "batch was cancelled").WithDetails(
 		&errdetails.ErrorInfo{Domain: "treeline", Reason: "ERROR_REASON_BATCH_CANCELLED"})

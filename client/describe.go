@@ -182,7 +182,8 @@ func reasonHint(reason lifecyclev1.ErrorReason) string {
 	case lifecyclev1.ErrorReason_ERROR_REASON_REPORT_NOT_FOUND:
 		return "validate the version first: ctl validate NAME --version V"
 	case lifecyclev1.ErrorReason_ERROR_REASON_GATE_NOT_WAIVABLE:
-		return "train or register another version: what artifact and parity find cannot be accepted"
+		return "only gates that stand in the way can be waived, by the names that ctl validate NAME --show has; what artifact " +
+			"and parity find cannot be waived: train or register another version"
 	case lifecyclev1.ErrorReason_ERROR_REASON_DRAINING:
 		return "the daemon is shutting down; try again when it is back"
 	case lifecyclev1.ErrorReason_ERROR_REASON_REGISTRY_UNAVAILABLE:
