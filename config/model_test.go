@@ -279,3 +279,18 @@ func TestSecrets(t *testing.T) {
 		t.Error("Redacted changed its receiver")
 	}
 }
+
+// The text of features_sql may begin with comments of both kinds, and these may hold semicolons.
+func TestQueriesMayBeginWithComments(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"SELECT 1": true, "/* c */ SELECT 1": true, "/* c */SELECT 1;": true, "-- c\n/* a\n b */ -- d\nWITH x AS (SELECT 1) FROM x": true,
+		"/* a /* b */ c */ SELECT 1": true, "/* a; b */ SELECT 1": true, "-- a; b\nSELECT 1": true, "SELECT 1 /* a; b */ + 1": true,
+		"SELECT/**/1": true, "FROM/**/x": true,
+		"/* c */ DROP TABLE x": false, "/* SELECT 1": false, "/* a /* b */ SELECT 1": false, "-- SELECT 1": false, "/*/ SELECT 1": false,
+		"/* c */ SELECT 1; SELECT 2": false, "*/ SELECT 1": false, "": false,
+	} {
+		if isQuery(sql) != want {
+			t.Errorf("%q: %v", sql, !want)
+		}
+	}
+}

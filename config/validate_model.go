@@ -112,22 +112,50 @@ func (f *faults) data(m Model) {
 }
 
 // isQuery is a rough check, for mistakes that are plain; the warehouse has the last word. It looks at the first word after
-// comments, and for a semicolon before the end where no quotes are that could hold it.
+// comments, and for a semicolon before the end where no quotes or comments are that could hold it.
 func isQuery(sql string) bool {
-	sql = strings.TrimSuffix(strings.TrimSpace(sql), ";")
-	if strings.Contains(sql, ";") && !strings.ContainsAny(sql, "'\"") {
+	sql = strings.TrimSuffix(afterComments(sql), ";")
+	if strings.Contains(sql, ";") && !strings.ContainsAny(sql, "'\"") && !strings.Contains(sql, "--") && !strings.Contains(sql, "/*") {
 		return false
 	}
+	word, _, _ := strings.Cut(strings.ToUpper(strings.Join(strings.Fields(sql), " ")), " ")
+	// A comment may follow the word at once.
+	word, _, _ = strings.Cut(word, "/*")
+	return strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "WITH") || strings.HasPrefix(word, "(SELECT") || word == "FROM"
+}
+
+// afterComments cuts comments from the front of a query, and space from both ends. A comment between slashes may hold others;
+// one without an end reaches to the end.
+func afterComments(sql string) string {
 	for {
 		sql = strings.TrimSpace(sql)
-		rest, comment := strings.CutPrefix(sql, "--")
-		if !comment {
-			break
+		switch {
+		case strings.HasPrefix(sql, "--"):
+			_, sql, _ = strings.Cut(sql, "\n")
+		case strings.HasPrefix(sql, "/*"):
+			sql = afterBlock(sql)
+		default:
+			return sql
 		}
-		_, sql, _ = strings.Cut(rest, "\n")
 	}
-	word, _, _ := strings.Cut(strings.ToUpper(strings.Join(strings.Fields(sql), " ")), " ")
-	return strings.HasPrefix(word, "SELECT") || strings.HasPrefix(word, "WITH") || strings.HasPrefix(word, "(SELECT") || word == "FROM"
+}
+
+// afterBlock is what follows the comment that sql begins with.
+func afterBlock(sql string) string {
+	for depth := 0; sql != ""; {
+		switch {
+		case strings.HasPrefix(sql, "/*"):
+			depth, sql = depth+1, sql[2:]
+		case strings.HasPrefix(sql, "*/"):
+			depth, sql = depth-1, sql[2:]
+			if depth == 0 {
+				return sql
+			}
+		default:
+			sql = sql[1:]
+		}
+	}
+	return ""
 }
 
 func (f *faults) table3(m Model) {
