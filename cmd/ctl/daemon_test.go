@@ -32,6 +32,7 @@ func TestDaemon(t *testing.T) {
 	cmds := commands()
 	cmds["daemon"] = daemonCommand
 	cmds["corrupt"] = corrupt
+	mlflow := useMLflow(t)
 	testscript.Run(t, testscript.Params{
 		Dir:           filepath.Join("testdata", "daemon"),
 		UpdateScripts: *update,
@@ -49,6 +50,9 @@ func TestDaemon(t *testing.T) {
 			e.Setenv("SCORER_ADDR", addr)
 			e.Setenv("SCORER_ADMIN_ADDR", adminAddr)
 			e.Setenv("SCORER_ACTOR", "tester")
+			if err := mlflow(e); err != nil {
+				return err
+			}
 			d := &process{
 				path: scorer, dir: e.WorkDir, addr: addr, adminAddr: adminAddr, config: filepath.Join(examples, "scorer.yml"),
 			}

@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ctl": func() { os.Exit(run()) }})
+	testscript.Main(registered.Main(m), map[string]func(){"ctl": func() { os.Exit(run()) }})
 }
 
 // TestScript runs the verbs that need no daemon. $EXAMPLES holds models with the training library's own golden rows.
@@ -41,6 +41,7 @@ func TestScript(t *testing.T) {
 
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
+		"empty":    empty,
 		"exits":    exits,
 		"table":    rewriteTable,
 		"samebits": sameBits,

@@ -46,12 +46,52 @@ func (c *Client) FetchURI(ctx context.Context, uri, dir string) (registry.Artifa
 	return c.fetch(ctx, at, dir)
 }
 
-// fetch downloads beside dir and renames at the end (M2).
-func (c *Client) fetch(ctx context.Context, at, dir string) (a registry.Artifact, err error) {
+// FetchFiles is FetchURI of those files that lie directly at the URI and have one of the names. When there are none it
+// makes no directory and returns no files.
+func (c *Client) FetchFiles(ctx context.Context, uri, dir string, names ...string) (registry.Artifact, error) {
+	at, err := c.locateURI(ctx, uri)
+	if err != nil {
+		return registry.Artifact{}, err
+	}
+	entries, err := c.listDir(ctx, at)
+	if err != nil {
+		return registry.Artifact{}, err
+	}
+	var files []remoteFile
+	for _, name := range names {
+		for _, e := range entries {
+			if e.IsDir || e.Path != name {
+				continue
+			}
+			f := remoteFile{name: name, size: -1}
+			if e.Size != nil {
+				f.size = int64(*e.Size)
+			}
+			files = append(files, f)
+			break // of two entries with one name
+		}
+	}
+	for _, f := range files {
+		if err := registry.CheckName(f.name); err != nil {
+			return registry.Artifact{}, err
+		}
+	}
+	if len(files) == 0 {
+		return registry.Artifact{}, nil
+	}
+	return c.download(ctx, at, files, dir)
+}
+
+func (c *Client) fetch(ctx context.Context, at, dir string) (registry.Artifact, error) {
 	files, err := c.list(ctx, at)
 	if err != nil {
-		return a, err
+		return registry.Artifact{}, err
 	}
+	return c.download(ctx, at, files, dir)
+}
+
+// download writes beside dir and renames at the end (M2).
+func (c *Client) download(ctx context.Context, at string, files []remoteFile, dir string) (a registry.Artifact, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return a, err

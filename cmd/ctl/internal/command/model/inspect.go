@@ -18,27 +18,28 @@ import (
 func newInspect(c *console.Console) *cobra.Command {
 	format := render.Table
 	cmd := &cobra.Command{
-		Use:   "inspect PATH",
+		Use:   "inspect MODEL",
 		Short: "Show what a model file holds and how it will be scored",
 		Long: `Show what a model file holds and how it will be scored: format, library, objective, features, trees, digest, the kernel
-that the engine chose, and the columns that scoring adds. The table shows the first 50 features; json and yaml show all.`,
+that the engine chose, and the columns that scoring adds. The table shows the first 50 features; json and yaml show all.
+
+` + modelArgument,
 		Example: `  ctl model inspect model.txt
+  ctl model inspect models:/churn@Champion
   ctl model inspect model.ubj -o json | jq '.features[].name'`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			src, err := open(args[0])
-			if err != nil {
-				return err
-			}
-			p, err := engine.Compile(src.Model, engine.Options{})
-			if err != nil {
-				return fmt.Errorf("compiling %s: %w", src.Path, err)
-			}
-			d := describe(src, p)
-			if format != render.Table {
-				return render.Document(c.Out, format, d)
-			}
-			return d.table(c.Out, c.Width)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withModel(cmd.Context(), c, args[0], func(src source) error {
+				p, err := engine.Compile(src.Model, engine.Options{})
+				if err != nil {
+					return fmt.Errorf("compiling %s: %w", src.Path, err)
+				}
+				d := describe(src, p)
+				if format != render.Table {
+					return render.Document(c.Out, format, d)
+				}
+				return d.table(c.Out, c.Width)
+			})
 		},
 	}
 	cmd.Flags().VarP(&format, "output", "o", "output format")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,25 +31,36 @@ func newRegister(c *console.Console, access *daemon.Access) *cobra.Command {
 	var r registration
 	format := render.Table
 	cmd := &cobra.Command{
-		Use:   "register NAME PATH",
+		Use:   "register NAME MODEL",
 		Short: "Register a model file as a new version",
 		Long: `Register a model file as a new version: its bytes are streamed to the daemon, which loads every tree before the version enters
 as trained. The same bytes again give the earlier version.
 
-PATH may be a directory with one model file; golden.parquet beside it is then sent as the golden rows, holdout.parquet as the
-holdout rows, and run_id, git_sha and trained_at are taken from version.json where it exists and no flag says otherwise.`,
+MODEL may be a directory with one model file; golden.parquet beside it is then sent as the golden rows, holdout.parquet as the
+holdout rows, and run_id, git_sha and trained_at are taken from version.json where it exists and no flag says otherwise.
+
+MODEL may be models:/NAME@ALIAS or models:/NAME/VERSION: the version is fetched from the MLflow registry at
+MLFLOW_TRACKING_URI. Its run gives run id, commit and time of training, and golden.parquet and holdout.parquet where it
+logged them; the tag mlflow_version says which version it was. Flags come first.`,
 		Example: `  ctl model register churn model.txt --golden golden.parquet --run-id 8f2c --git-sha 40dcfaf --trained-at 2024-06-01T10:00:00Z
+  ctl model register churn models:/churn@Champion
   ctl model register churn models/churn-v2 --tag team=retention`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.name = args[0]
-			if err := r.resolve(args[1]); err != nil {
-				return err
-			}
 			r.meta.Actor = access.Actor()
-			return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
-				return r.run(ctx, c, cl, format)
-			})
+			send := func(path string) error {
+				if err := r.resolve(path); err != nil {
+					return err
+				}
+				return access.With(cmd.Context(), func(ctx context.Context, cl *client.Client) error {
+					return r.run(ctx, c, cl, format)
+				})
+			}
+			if strings.HasPrefix(args[1], scheme) {
+				return r.fromMLflow(cmd.Context(), c, args[1], send)
+			}
+			return send(args[1])
 		},
 	}
 	f := cmd.Flags()
@@ -66,6 +78,42 @@ holdout rows, and run_id, git_sha and trained_at are taken from version.json whe
 type registration struct {
 	name, path, golden, trainedAt string
 	meta                          client.RegisterMeta
+}
+
+// versionTag names the version in MLflow that a registered one was fetched from.
+const versionTag = "mlflow_version"
+
+// fromMLflow fetches a version and what its run says of it, and sends its directory.
+func (r *registration) fromMLflow(ctx context.Context, c *console.Console, ref string, send func(path string) error) error {
+	v, err := find(ctx, c, ref)
+	if err != nil {
+		return err
+	}
+	defer v.client.Close()
+	return withTemporary(func(dir string) error {
+		path, err := v.fetch(ctx, dir)
+		if err != nil {
+			return err
+		}
+		o, err := v.origin(ctx, dir)
+		if err != nil {
+			return err
+		}
+		setDefault(&r.meta.RunID, o.runID)
+		setDefault(&r.meta.GitSHA, o.gitSHA)
+		setDefault(&r.golden, o.golden)
+		setDefault(&r.meta.Holdout, o.holdout)
+		if !o.trainedAt.IsZero() {
+			setDefault(&r.trainedAt, o.trainedAt.UTC().Format(time.RFC3339Nano))
+		}
+		if r.meta.Tags == nil {
+			r.meta.Tags = map[string]string{}
+		}
+		if _, set := r.meta.Tags[versionTag]; !set {
+			r.meta.Tags[versionTag] = v.uri()
+		}
+		return send(path)
+	})
 }
 
 // resolve finds the files and reads the times before the daemon is spoken to.

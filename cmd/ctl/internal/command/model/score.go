@@ -28,45 +28,46 @@ func newScore(c *console.Console) *cobra.Command {
 	o := options{mem: memory.DefaultAllocator}
 	var path, input, output string
 	cmd := &cobra.Command{
-		Use:   "score --model PATH --input F --output F",
+		Use:   "score --model MODEL --input F --output F",
 		Short: "Score a file of rows with a model file, without a daemon",
 		Long: `Score a file of rows with a model file, without a daemon. Input and output are .parquet, .arrow or .csv, told by their
 names; columns are found by name, rows stay in order.
 
 The output has the columns raw (or raw_0..raw_k), the margin in the library's own arithmetic, and pred (or
 pred_0..pred_k), what the library's predict returns; float32 libraries give float32 columns. The output appears under
-its name only when it is complete.`,
+its name only when it is complete.
+
+` + modelArgument,
 		Example: `  ctl model score --model model.txt --input rows.parquet --output scores.parquet
+  ctl model score --model models:/churn@Champion --input rows.parquet --output scores.parquet
   ctl model score --model model.ubj --input rows.csv --output scores.csv --missing -999 --row-errors null`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFiles(input, output); err != nil {
 				return err
 			}
-			src, err := open(path)
-			if err != nil {
-				return err
-			}
-			p, err := o.compile(src)
-			if err != nil {
-				return err
-			}
-			j := job{source: src, program: p, options: o, input: input, output: output}
-			begun := time.Now()
-			bar := render.NewProgress(c.Err, c.ErrTTY, "rows")
-			rows, err := j.run(cmd.Context(), bar)
-			bar.Stop()
-			if err != nil {
-				return err
-			}
-			took := time.Since(begun)
-			fmt.Fprintf(c.Err, "%s scored in %s (%s rows/s): %s\n", render.Plural(rows, "row"), render.Duration(took),
-				render.Count(int64(float64(rows)/max(took.Seconds(), 1e-9))), output)
-			return nil
+			return withModel(cmd.Context(), c, path, func(src source) error {
+				p, err := o.compile(src)
+				if err != nil {
+					return err
+				}
+				j := job{source: src, program: p, options: o, input: input, output: output}
+				begun := time.Now()
+				bar := render.NewProgress(c.Err, c.ErrTTY, "rows")
+				rows, err := j.run(cmd.Context(), bar)
+				bar.Stop()
+				if err != nil {
+					return err
+				}
+				took := time.Since(begun)
+				fmt.Fprintf(c.Err, "%s scored in %s (%s rows/s): %s\n", render.Plural(rows, "row"), render.Duration(took),
+					render.Count(int64(float64(rows)/max(took.Seconds(), 1e-9))), output)
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&path, "model", "", "model file, or directory that holds one, at `PATH`")
+	f.StringVar(&path, "model", "", "`MODEL` file, directory that holds one, or version in MLflow")
 	f.StringVar(&input, "input", "", "rows to score, a .parquet, .arrow or .csv file `F`")
 	f.StringVar(&output, "output", "", "where the scores go, a .parquet, .arrow or .csv file `F`")
 	o.flags(f)

@@ -16,7 +16,7 @@ import (
 
 // source is a model file that was opened.
 type source struct {
-	// Path is the model file itself, also when a directory was named.
+	// Path is the model file itself, also when a directory was named; "models:/churn/3" of a model that was fetched.
 	Path  string
 	Model *forest.Model
 }

@@ -26,37 +26,38 @@ func newVerify(c *console.Console) *cobra.Command {
 	limit := 10
 	format := render.Table
 	cmd := &cobra.Command{
-		Use:   "verify PATH --rows F",
+		Use:   "verify MODEL --rows F",
 		Short: "Recompute the training library's own scores and compare them bit for bit",
 		Long: `Recompute the training library's own scores and compare them bit for bit. F holds the feature columns and what the library
 returned: raw (or raw_0..raw_k), pred (or pred_0..pred_k), or both. A null stands for a row that the library refused.
 Any NaN equals any NaN; 0 and -0 differ.
 
-Exit code 0: every value is identical. 3: some value differs.`,
+Exit code 0: every value is identical. 3: some value differs.
+
+` + modelArgument,
 		Example: `  ctl model verify model.txt --rows golden.parquet
+  ctl model verify models:/churn@Champion --rows golden.parquet
   ctl model verify model.ubj --rows golden.parquet --missing -999 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			src, err := open(args[0])
-			if err != nil {
-				return err
-			}
-			p, err := o.compile(src)
-			if err != nil {
-				return err
-			}
-			v, err := verify(cmd.Context(), src, p, o, rowsFile, limit)
-			if err != nil {
-				return err
-			}
-			if err := v.write(c, format); err != nil {
-				return err
-			}
-			if v.Differences > 0 {
-				return exit.Gate(differenceHint(src.Model, o.iterations),
-					"%s of %s values differ", render.Count(v.Differences), render.Count(v.Values))
-			}
-			return nil
+			return withModel(cmd.Context(), c, args[0], func(src source) error {
+				p, err := o.compile(src)
+				if err != nil {
+					return err
+				}
+				v, err := verify(cmd.Context(), src, p, o, rowsFile, limit)
+				if err != nil {
+					return err
+				}
+				if err := v.write(c, format); err != nil {
+					return err
+				}
+				if v.Differences > 0 {
+					return exit.Gate(differenceHint(src.Model, o.iterations),
+						"%s of %s values differ", render.Count(v.Differences), render.Count(v.Values))
+				}
+				return nil
+			})
 		},
 	}
 	f := cmd.Flags()
