@@ -37,7 +37,7 @@ func TestParseSelectAccepts(t *testing.T) {
 	w := openWarehouse(t)
 	for query, tables := range map[string]string{
 		"SELECT 1": "",
-		"/* c */ -- d\n/* e /* f; */ */ SELECT 1": "",
+		"/* c */ -- d\n/* e /* f; */ */ SELECT 1":                                                       "",
 		"FROM a.b.c SELECT x ORDER BY x DESC NULLS LAST LIMIT 10 OFFSET 2":                              "a.b.c",
 		`SELECT * FROM "A"."b".c; -- done`:                                                              "A.b.c",
 		"SELECT x::DECIMAL(10,2), y::STRUCT(a INT), [i + 1 FOR i IN l] FROM a.b.c LIMIT 10%":            "a.b.c",
