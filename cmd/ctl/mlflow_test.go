@@ -34,7 +34,7 @@ func championRows(t *testing.T) string {
 					first = run.info.run_id
 					golden = x[:1500].assign(raw=booster.predict(x[:1500], raw_score=True), pred=booster.predict(x[:1500]))
 					golden.to_parquet(args[0] + "/golden.parquet")
-					x[1500:].assign(label=y[1500:], raw=booster.predict(x[1500:], raw_score=True), pred=booster.predict(x[1500:])).to_parquet(args[0] + "/holdout.parquet")
+					x[1500:].assign(account_id=np.arange(1500), churn=y[1500:], raw=booster.predict(x[1500:], raw_score=True), pred=booster.predict(x[1500:])).to_parquet(args[0] + "/holdout.parquet")
 					mlflow.log_artifact(args[0] + "/golden.parquet")
 					mlflow.log_artifact(args[0] + "/holdout.parquet")
 				mlflow.lightgbm.log_model(booster, name="model", registered_model_name="churn", pip_requirements=["lightgbm"])
