@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,24 +42,31 @@ func onSmallDisk(t *testing.T, config, dataDir string) (cmd *exec.Cmd, inside fu
 	}
 }
 
-// fillUp leaves the given number of bytes free.
+// fillUp leaves the given number of bytes free. The daemon writes in the background: what it takes meanwhile is not there to
+// be filled.
 func fillUp(t *testing.T, disk string, free uint64) (ballast string) {
 	t.Helper()
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(disk, &st); err != nil {
-		t.Fatal(err)
-	}
-	have := st.Bavail * uint64(st.Bsize)
-	if have < free {
-		t.Fatalf("%d bytes are free, want %d", have, free)
-	}
 	ballast = filepath.Join(disk, "ballast")
 	f, err := os.Create(ballast)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(have-free)); err != nil {
+	for range 100 {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(disk, &st); err != nil {
+			t.Fatal(err)
+		}
+		have := st.Bavail * uint64(st.Bsize)
+		if have < free {
+			t.Fatalf("%d bytes are free, want %d", have, free)
+		}
+		err = syscall.Fallocate(int(f.Fd()), 0, 0, int64(have-free))
+		if !errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return ballast

@@ -131,10 +131,23 @@ func TestNoPython(t *testing.T) {
 // Times that pass while the daemon is down fire once at its next start, or not at all, as misfire says; and not again later.
 func TestScheduleAfterDowntime(t *testing.T) {
 	t.Parallel()
-	hourly := "schedules: {batch_inference: {quartz_cron_expression: \"0 0 * * * ?\", timezone_id: UTC, misfire: %s}}\n"
-	config, dir := newForests(t, "",
-		forest{name: "once", extra: fmt.Sprintf(hourly, "run_once")}, forest{name: "never", extra: fmt.Sprintf(hourly, "skip")})
+	_, dir := newDataDir(t) // with a Champion of each model
+	root := t.TempDir()
+	config := filepath.Join(root, "scorer.yml")
+	if err := os.WriteFile(config, []byte("warehouse: {memory_limit: 256MiB}\nmodels: [small.yml, churn.yml]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for model, misfire := range map[string]string{"small": "run_once", "churn": "skip"} {
+		content := fmt.Sprintf("model_key: churn\nregistered_model_name: %s\ndata: {features_table: uat.features.small, label_col: churn, "+
+			"key_cols: [account_id]}\noutput: {catalog: %s, schema: predictions, table: scores}\n"+
+			"schedules: {batch_inference: {quartz_cron_expression: \"0 0 * * * ?\", timezone_id: UTC, misfire: %s}}\n", model, model, misfire)
+		if err := os.WriteFile(filepath.Join(root, model+".yml"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	d := start(t, command(config, dir))
+	db := state(t, dir)
+	eventually(t, "the first look at the schedules", func() bool { return len(table(t, db, `SELECT model FROM schedule`)) == 2 })
 	if err := d.terminate(t); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +168,7 @@ func TestScheduleAfterDowntime(t *testing.T) {
 	})
 	hour := time.Now().UTC().Truncate(time.Hour)
 	last := a.follow(t, runs[0].GetRunId(), nil, nil)
-	if r := last; r.GetTrigger() != "schedule" || r.GetNodes()[0].GetModelName() != "once" || r.GetComputeDate() != hour.Format(time.DateOnly) {
+	if r := last; r.GetState() != lifecyclev1.RunState_RUN_STATE_SUCCEEDED || r.GetTrigger() != "schedule" || r.GetNodes()[0].GetModelName() != "small" || r.GetComputeDate() != hour.Format(time.DateOnly) {
 		t.Errorf("fired run %v", r)
 	}
 	outcomes := map[string]string{}
@@ -167,12 +180,12 @@ func TestScheduleAfterDowntime(t *testing.T) {
 		for _, s := range got.GetSchedules() {
 			outcomes[s.GetModelName()] = s.GetLastOutcome()
 		}
-		return outcomes["once"] != "" && outcomes["never"] != ""
+		return outcomes["small"] != "" && outcomes["churn"] != ""
 	})
-	if got := outcomes["once"]; !strings.Contains(got, "run "+last.GetRunId()) || !strings.Contains(got, "times that came while the daemon was down") {
+	if got := outcomes["small"]; !strings.Contains(got, "run "+last.GetRunId()) || !strings.Contains(got, "times that came while the daemon was down") {
 		t.Errorf("run_once: %s", got)
 	}
-	if got := outcomes["never"]; !strings.Contains(got, "skipped: ") {
+	if got := outcomes["churn"]; !strings.Contains(got, "skipped: ") {
 		t.Errorf("skip: %s", got)
 	}
 	if err := d.terminate(t); err != nil {
@@ -187,5 +200,5 @@ func TestScheduleAfterDowntime(t *testing.T) {
 	if most := 1 + int(time.Now().UTC().Truncate(time.Hour).Sub(hour)/time.Hour); len(fired) > most {
 		t.Errorf("%d runs, want %d", len(fired), most)
 	}
-	t.Logf("run_once: %s; skip: %s", outcomes["once"], outcomes["never"])
+	t.Logf("run_once: %s; skip: %s", outcomes["small"], outcomes["churn"])
 }
