@@ -116,7 +116,8 @@ func ours(d desired, n note, alias, there string, decided bool) bool {
 	case there == left:
 		return true
 	default:
-		return left != d.aliases[alias]
+		// A stop between the alias and its note leaves an older note: what our store has just decided is written all the same.
+		return left != d.aliases[alias] || decided
 	}
 }
 

@@ -3,6 +3,7 @@ package trigger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -120,16 +121,21 @@ func TestMaxAge(t *testing.T) {
 func TestReports(t *testing.T) {
 	w := newWorld(t)
 	source := Reports{w.store}
-	put := func(version int64, at time.Time, verdict string, share float64) {
+	putOf := func(batch string, version int64, at time.Time, verdict string, share float64) {
 		err := w.store.Update(t.Context(), func(tx store.Tx) error {
 			_, err := tx.PutDrift(store.DriftRow{
-				Model: "churn", Version: version, BatchID: "b", Verdict: verdict, Share: share, At: at, Mode: "psi", Reference: "training", Body: []byte("{}"),
+				Model: "churn", Version: version, BatchID: batch, Verdict: verdict, Share: share, At: at, Mode: "psi", Reference: "training", Body: []byte("{}"),
 			})
 			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	batches := 0
+	put := func(version int64, at time.Time, verdict string, share float64) {
+		batches++
+		putOf(fmt.Sprint("batch-", batches), version, at, verdict, share)
 	}
 	latest := func(n int) (out []float64) {
 		all, err := source.Latest(t.Context(), "churn", n)
@@ -159,6 +165,10 @@ func TestReports(t *testing.T) {
 		t.Error(got)
 	}
 	if got := latest(1); len(got) != 1 || got[0] != 0.6 {
+		t.Error(got)
+	}
+	putOf("batch-3", 2, start.Add(8*hour), "drift", 0.7) // compared again: still one window
+	if got := latest(3); len(got) != 2 || got[0] != 0.7 || got[1] != 0.6 {
 		t.Error(got)
 	}
 }
