@@ -16,6 +16,7 @@ import (
 	"github.com/treeline-ml/treeline/frame"
 	"github.com/treeline-ml/treeline/internal/service"
 	"github.com/treeline-ml/treeline/lifecycle/feature"
+	"github.com/treeline-ml/treeline/lifecycle/trigger"
 	"github.com/treeline-ml/treeline/lifecycle/version"
 	"github.com/treeline-ml/treeline/monitor"
 	"github.com/treeline-ml/treeline/scoring"
@@ -276,4 +277,34 @@ func (d *driftChecks) resume(ctx context.Context, s store.Store, models []string
 		}
 		return nil
 	})
+}
+
+// drifts satisfies trigger.DriftSource from the monitor.
+type drifts struct {
+	store   store.Store
+	monitor *monitor.Service
+}
+
+// Latest returns the newest report of each of the latest batches that the present Champion scored since it is Champion, as
+// configured and against its training data: other comparisons that somebody asked for are no windows.
+func (d drifts) Latest(ctx context.Context, model string, n int) ([]trigger.DriftReport, error) {
+	var period store.Period
+	err := d.store.View(ctx, func(r store.Reader) (err error) {
+		period, err = r.OpenPeriod(model)
+		return err
+	})
+	if errors.Is(err, store.ErrNoChampion) || errors.Is(err, store.ErrModelNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	reports, err := d.monitor.Windows(ctx, model, period.Version, n)
+	var out []trigger.DriftReport
+	for _, r := range reports {
+		if !r.At.Before(period.Since) {
+			out = append(out, trigger.DriftReport{BatchID: r.BatchID, Version: r.Version, Share: r.Share, At: r.At})
+		}
+	}
+	return out, err
 }

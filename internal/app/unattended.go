@@ -207,7 +207,7 @@ func (d *daemon) wireUnattended(p *core) error {
 			return err
 		}
 		a.triggers = trigger.New(trigger.Deps{
-			Store: d.told, Policies: policies, Chain: trigger.Runs{Service: a.runs}, Drift: trigger.Reports{Store: d.store},
+			Store: d.told, Policies: policies, Chain: trigger.Runs{Service: a.runs}, Drift: drifts{store: d.store, monitor: p.monitor},
 			Day: trigger.LatestDay, Alert: alert.Put,
 			Data: &moved{store: d.store, features: a.features}, Interval: d.cfg.Monitoring.Evaluate, Logger: d.log,
 			Performance: matured{performance.New(performance.Deps{Store: d.store, Warehouse: d.warehouse, Settings: d.settings.performance})},

@@ -3,7 +3,6 @@ package trigger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -114,62 +113,6 @@ func TestMaxAge(t *testing.T) {
 	d := w.evaluate(Fired)
 	if want := "the Champion, version 1, was trained at 2026-10-03 03:00:00 UTC, 720h0m1s ago; at most 30 days"; d.Reason != want {
 		t.Errorf("%q, want %q", d.Reason, want)
-	}
-}
-
-// Reports of earlier Champions, of other versions and those that were not judged do not count.
-func TestReports(t *testing.T) {
-	w := newWorld(t)
-	source := Reports{w.store}
-	putOf := func(batch string, version int64, at time.Time, verdict string, share float64) {
-		err := w.store.Update(t.Context(), func(tx store.Tx) error {
-			_, err := tx.PutDrift(store.DriftRow{
-				Model: "churn", Version: version, BatchID: batch, Verdict: verdict, Share: share, At: at, Mode: "psi", Reference: "training", Body: []byte("{}"),
-			})
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	batches := 0
-	put := func(version int64, at time.Time, verdict string, share float64) {
-		batches++
-		putOf(fmt.Sprint("batch-", batches), version, at, verdict, share)
-	}
-	latest := func(n int) (out []float64) {
-		all, err := source.Latest(t.Context(), "churn", n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range all {
-			out = append(out, r.Share)
-		}
-		return out
-	}
-	if got := latest(3); got != nil {
-		t.Error(got)
-	}
-	w.champion(1, start, start)
-	put(1, start.Add(hour), "drift", 0.1)
-	put(1, start.Add(2*hour), "none", 0.2)
-	w.champion(2, start, start.Add(3*hour))
-	if got := latest(3); got != nil {
-		t.Error(got)
-	}
-	put(2, start.Add(4*hour), "drift", 0.3)
-	put(2, start.Add(5*hour), "inconclusive", 0.4)
-	put(1, start.Add(6*hour), "drift", 0.5) // a pinned batch
-	put(2, start.Add(7*hour), "none", 0.6)
-	if got := latest(3); len(got) != 2 || got[0] != 0.6 || got[1] != 0.3 {
-		t.Error(got)
-	}
-	if got := latest(1); len(got) != 1 || got[0] != 0.6 {
-		t.Error(got)
-	}
-	putOf("batch-3", 2, start.Add(8*hour), "drift", 0.7) // compared again: still one window
-	if got := latest(3); len(got) != 2 || got[0] != 0.7 || got[1] != 0.6 {
-		t.Error(got)
 	}
 }
 
