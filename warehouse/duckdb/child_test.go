@@ -66,13 +66,18 @@ func startChild(t *testing.T, kind, dir string, run int, attr *syscall.SysProcAt
 	return &child{cmd: cmd, lines: bufio.NewScanner(out), stdin: stdin}, nil
 }
 
-// kill is kill -9 and waits.
-func (c *child) kill(t *testing.T) {
+// kill is kill -9 and waits. It returns the lines that the child wrote and nobody has read.
+func (c *child) kill(t *testing.T) []string {
 	t.Helper()
 	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
+	var rest []string
+	for c.lines.Scan() { // before Wait, which closes the pipe
+		rest = append(rest, c.lines.Text())
+	}
 	_ = c.cmd.Wait() // "signal: killed"
+	return rest
 }
 
 func (c *child) expect(t *testing.T, line string) {
