@@ -1,0 +1,143 @@
+package kernel
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+)
+
+// Tier is a kind of processor that there are kernels for.
+type Tier uint8
+
+// The tiers, slowest first.
+const (
+	Portable Tier = iota
+	AVX2
+	AVX512
+)
+
+// String is the name that TREELINE_ENGINE_TIER takes.
+func (t Tier) String() string {
+	switch t {
+	case AVX2:
+		return "avx2"
+	case AVX512:
+		return "avx512"
+	default:
+		return "portable"
+	}
+}
+
+// Table is one tier's functions.
+type Table struct {
+	Tier  Tier
+	Words int // W: uint64s in a word
+
+	// Planes8 transposes codes: bit r of word b of p is bit b of codes[r], for b < n <= 8. codes has Rows() elements, p
+	// n words.
+	Planes8 func(p []uint64, codes []uint8, n int)
+	// Planes16 is Planes8 for n <= 16.
+	Planes16 func(p []uint64, codes []uint16, n int)
+	// Exceed writes word j of m, for j < cuts: the rows whose code is above j. p are the code's planes, n of them,
+	// 2^n > cuts.
+	Exceed func(m, p []uint64, cuts, n int)
+	// AndNot writes word to+i of arena, for each i: word from[i] without the rows of word not.
+	AndNot func(arena []uint64, to int, from []uint32, not int)
+	// Blend carries out ops in order: word Dst = rows of B where Mask is set, of A elsewhere.
+	Blend func(arena []uint64, ops []Op)
+	// Sets writes words first, first+1, ... of arena, one for each of splits: bit r of word s is bit s%64 of
+	// right[slots[r]*width+s/64]. width is (splits+63)/64; width*64 words are written. slots has Rows() elements.
+	Sets func(arena []uint64, first int, slots []uint16, right []uint64, width int)
+
+	// IDs writes the leaf numbers of one tree for groups*64 rows.
+	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
+	// Sum64 adds to each row of the first groups*64 rows the leaf of each tree, tree after tree. All trees have the same
+	// number of planes. acc holds Rows() values; row r's is acc[r&^63|Order64[r&63]]. table holds the trees' leaf
+	// values as Lay64 wrote them.
+	Sum64 func(acc []float64, arena []uint64, trees []Leaves, table []uint64, groups int)
+	// Sum32 is Sum64 for float32, with Order32 and Lay32.
+	Sum32 func(acc []float32, arena []uint64, trees []Leaves, table []uint64, groups int)
+	// Order64 and Order32 give each row of 64 its place in an accumulator.
+	Order64, Order32 *[64]uint8
+	// Lay64 writes 2^bits leaf values, len(leaves) of them and zeros, to table in the form that Sum64 reads: 2^bits
+	// elements.
+	Lay64 func(table []uint64, leaves []float64, bits int)
+	// Lay32 is Lay64 for float32: 2^bits/2 elements, at least one word of 64 bytes.
+	Lay32 func(table []uint64, leaves []float32, bits int)
+}
+
+// Op is a Blend of words of an arena.
+type Op struct{ A, B, Mask, Dst uint16 }
+
+// MaxPlanes is the largest number of planes of a leaf number: numbers are bytes.
+const MaxPlanes = 8
+
+// Leaves says where a tree's leaf numbers and leaf values are.
+type Leaves struct {
+	Planes [MaxPlanes]uint16 // words of the arena, the lowest bit's first; those from Bits on are unused and 0
+	Bits   uint32            // number of planes
+	Table  uint32            // offset of the leaf values in elements of the table
+}
+
+// Rows is the number of rows in a block.
+func (t *Table) Rows() int { return 64 * t.Words }
+
+// Tables returns the tiers that this processor can run, slowest first.
+func Tables() []*Table { return tables() }
+
+// Choose returns the tier of the given name, or the fastest for an empty one.
+func Choose(name string) (*Table, error) {
+	all := tables()
+	if name == "" {
+		return all[len(all)-1], nil
+	}
+	names := make([]string, len(all))
+	for i, t := range all {
+		if t.Tier.String() == name {
+			return t, nil
+		}
+		names[i] = t.Tier.String()
+	}
+	return nil, fmt.Errorf("engine: no tier %q here: this processor and build have %s", name, strings.Join(names, ", "))
+}
+
+// Aligned returns n zeros that start on a 64-byte boundary.
+func Aligned[T uint8 | uint16 | uint32 | uint64 | float32 | float64](n int) []T {
+	var z T
+	size := int(unsafe.Sizeof(z))
+	b := make([]T, n+64/size)
+	skip := 0
+	for uintptr(unsafe.Pointer(&b[skip]))%64 != 0 {
+		skip++
+	}
+	return b[skip : skip+n : skip+n]
+}
+
+// newPortable returns the pure Go functions for words of w uint64s; w is a multiple of 4.
+func newPortable(tier Tier, w int) *Table {
+	t := &Table{Tier: tier, Words: w, Order64: &inOrder, Order32: &inOrder, Lay64: layPlain64, Lay32: layPlain32}
+	t.Planes8 = planes8
+	t.Planes16 = planes16
+	t.Exceed = func(m, p []uint64, cuts, n int) { exceed(m, p, cuts, n, w) }
+	t.AndNot = func(arena []uint64, to int, from []uint32, not int) { andNot(arena, to, from, not, w) }
+	t.Blend = func(arena []uint64, ops []Op) { blend(arena, ops, w) }
+	t.Sets = func(arena []uint64, first int, slots []uint16, right []uint64, width int) {
+		sets(arena, first, slots, right, width, w)
+	}
+	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) { leafIDs(ids, arena, tree, groups, w) }
+	t.Sum64 = func(acc []float64, arena []uint64, trees []Leaves, table []uint64, groups int) {
+		sum(acc, arena, trees, floats[float64](table), groups, w, 1)
+	}
+	t.Sum32 = func(acc []float32, arena []uint64, trees []Leaves, table []uint64, groups int) {
+		sum(acc, arena, trees, floats[float32](table), groups, w, 2)
+	}
+	return t
+}
+
+// inOrder is the order of rows in accumulators of the portable tier.
+var inOrder = func() (o [64]uint8) {
+	for i := range o {
+		o[i] = uint8(i)
+	}
+	return o
+}()

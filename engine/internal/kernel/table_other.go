@@ -1,0 +1,5 @@
+//go:build purego || !amd64
+
+package kernel
+
+func tables() []*Table { return []*Table{newPortable(Portable, 4)} }
