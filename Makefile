@@ -8,6 +8,8 @@ CACHE := $(or $(TREELINE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/treeline)
 TOOLS := $(CACHE)/tools-$(shell sha256sum tools/go.mod tools/go.sum | sha256sum | cut -c1-16)
 export PATH := $(TOOLS):$(PATH)
 PYTHON := .venv/bin/python
+KERNEL := engine/internal/kernel
+ASSEMBLY := $(foreach g,$(wildcard $(KERNEL)/_gen/*/main.go),$(patsubst $(KERNEL)/_gen/%/main.go,$(KERNEL)/%_amd64.s $(KERNEL)/%_amd64.go,$(g)))
 
 .PHONY: help
 help: ## Describe the targets
@@ -43,12 +45,13 @@ format: tools ## gofumpt all Go files
 	gofumpt -w $$(git ls-files '*.go' | grep -v '^gen/')
 
 .PHONY: generate
-generate: tools ## Regenerate gen/ from proto/
+generate: tools ## Regenerate gen/ from proto/ and the engine's assembly from its generators
 	buf generate
+	$(KERNEL)/generate.sh
 
 .PHONY: check-generate
 check-generate: generate ## Fail when committed generated code differs
-	@test -z "$$(git status --porcelain gen)" || { echo 'gen/ differs from proto/: commit the result of make generate'; git status --short gen; exit 1; }
+	@test -z "$$(git status --porcelain gen $(ASSEMBLY))" || { echo 'generated code differs from its source: commit the result of make generate'; git status --short gen $(ASSEMBLY); exit 1; }
 
 .PHONY: release-proto
 release-proto: tools ## Freeze the protocol: later changes are checked against it
