@@ -49,6 +49,15 @@ type Table struct {
 	// right[slots[r]*width+s/64]. width is (splits+63)/64; width*64 words are written. slots has Rows() elements.
 	Sets func(arena []uint64, first int, slots []uint16, right []uint64, width int)
 
+	// Rank64x8 writes the codes of the len(v) values v, which may lie anywhere, to dst. At most MaxCuts8 cuts.
+	Rank64x8 func(dst []uint8, q *Cuts, v []float64)
+	// Rank64x16 is Rank64x8 for any number of cuts.
+	Rank64x16 func(dst []uint16, q *Cuts, v []float64)
+	// Rank32x8 is Rank64x8 for float32 values.
+	Rank32x8 func(dst []uint8, q *Cuts, v []float32)
+	// Rank32x16 is Rank64x16 for float32 values.
+	Rank32x16 func(dst []uint16, q *Cuts, v []float32)
+
 	// IDs writes the leaf numbers of one tree for groups*64 rows.
 	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
 	// Sum64 adds to each row of the first groups*64 rows the leaf of each tree, tree after tree. All trees have the same
@@ -124,6 +133,8 @@ func newPortable(tier Tier, w int) *Table {
 	t.Sets = func(arena []uint64, first int, slots []uint16, right []uint64, width int) {
 		sets(arena, first, slots, right, width, w)
 	}
+	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
+	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
 	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) { leafIDs(ids, arena, tree, groups, w) }
 	t.Sum64 = func(acc []float64, arena []uint64, trees []Leaves, table []uint64, groups int) {
 		sum(acc, arena, trees, floats[float64](table), groups, w, 1)
