@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+	"github.com/treeline-ml/treeline/forest"
+)
+
+// codePlan turns the values that some trees look at into columns of 16-bit codes, so that a split is an integer
+// comparison: a row goes right iff its code is above the node's. Nothing is approximated.
+//
+// A numeric column is a feature with one way of placing NaN and zero. Its code is the rank among the feature's distinct
+// cuts, one higher where some split sends every number right (so that NaN and zero may go below all numbers); NaN and
+// zero lie below or above all ranks, where a rule says so. A feature with more than maxCodeCuts cuts has several
+// columns, each with a run of its cuts.
+//
+// A categorical column holds slots: categories that no split of the column tells apart share one. Its splits are bit
+// sets of slots.
+type codePlan struct {
+	columns  []codeColumn
+	rankings []codeRanking
+	slots    []slotColumn
+	sets     []uint32 // categorical splits: their first word in members
+	members  []uint64 // bit s of a set: slot s goes right
+}
+
+// codeColumn is a numeric column's way of placing NaN and zero; a categorical column's is not used.
+type codeColumn struct {
+	nanRight bool
+	zero     forest.ZeroRule
+}
+
+// codeRanking ranks a feature's values among a run of its cuts.
+type codeRanking struct {
+	feature int32
+	cuts    *kernel.Cuts // NaN ranks highest
+	low     uint16       // added to every rank
+	columns []int32      // the columns with this ranking
+}
+
+const (
+	maxCodeCuts = 65_000    // of a column
+	noCode      = 1<<16 - 1 // above every row's code: a node with it sends every row left
+)
+
+// codeNode is a split in terms of codes: rows go right iff their code in the column is above code or, of a set split,
+// iff its set has their slot.
+type codeNode struct {
+	column uint32
+	code   uint16
+	isSet  bool
+	set    uint32 // index in codePlan.sets
+}
+
+// codeBuilder makes a codePlan.
+type codeBuilder struct {
+	p       codePlan
+	m       *forest.Model
+	numeric map[int32]*numericCodes
+	sets    map[split]codeNode
+}
+
+// numericCodes is what a builder knows of a feature.
+type numericCodes struct {
+	cuts  []float64
+	ever  bool // some split sends every number right
+	first int  // its first ranking
+	at    map[columnKey]uint32
+}
+
+type columnKey struct {
+	segment int
+	codeColumn
+}
+
+// newCodeBuilder collects the splits of trees.
+func newCodeBuilder(m *forest.Model, trees []forest.Tree) *codeBuilder {
+	c := &codeBuilder{m: m, numeric: make(map[int32]*numericCodes), sets: make(map[split]codeNode)}
+	var sets []split
+	for i := range trees {
+		for j := range trees[i].Nodes {
+			s := newSplit(&trees[i].Nodes[j], m.Arithmetic.FlushZero)
+			if s.kind == setSplit {
+				if _, ok := c.sets[s]; !ok {
+					c.sets[s] = codeNode{}
+					sets = append(sets, s)
+				}
+				continue
+			}
+			f := c.numeric[s.feature]
+			if f == nil {
+				f = &numericCodes{at: make(map[columnKey]uint32)}
+				c.numeric[s.feature] = f
+			}
+			switch s.kind {
+			case cutSplit:
+				f.cuts = append(f.cuts, s.cut)
+				if n := len(f.cuts); n&(n-1) == 0 {
+					f.compact() // whenever the number has doubled, so that memory follows the distinct ones
+				}
+			case everSplit:
+				f.ever = true
+			}
+		}
+	}
+	features := make([]int32, 0, len(c.numeric))
+	for f := range c.numeric {
+		features = append(features, f)
+	}
+	slices.Sort(features)
+	for _, f := range features {
+		c.rank(f)
+	}
+	slices.SortStableFunc(sets, func(a, b split) int { return cmp.Compare(a.feature, b.feature) })
+	c.planSlots(sets)
+	return c
+}
+
+func (f *numericCodes) compact() {
+	slices.Sort(f.cuts)
+	f.cuts = slices.Compact(f.cuts)
+}
+
+// rank makes a feature's rankings.
+func (c *codeBuilder) rank(feature int32) {
+	f := c.numeric[feature]
+	f.compact()
+	f.first = len(c.p.rankings)
+	low := uint16(one(f.ever))
+	for from := 0; ; from += maxCodeCuts {
+		run := f.cuts[from:min(from+maxCodeCuts, len(f.cuts))]
+		c.p.rankings = append(c.p.rankings, codeRanking{feature: feature, cuts: kernel.NewCuts(run, false), low: low})
+		if from+maxCodeCuts >= len(f.cuts) {
+			return
+		}
+	}
+}
+
+// node returns a split's column and code, and makes the column if it is new.
+func (c *codeBuilder) node(s split) codeNode {
+	if s.kind == setSplit {
+		return c.sets[s]
+	}
+	f := c.numeric[s.feature]
+	k := columnKey{codeColumn: codeColumn{s.nanRight, s.zero}}
+	cut := 0
+	if s.kind == cutSplit {
+		cut, _ = slices.BinarySearch(f.cuts, s.cut)
+		k.segment, cut = cut/maxCodeCuts, cut%maxCodeCuts
+	}
+	r := &c.p.rankings[f.first+k.segment]
+	at, ok := f.at[k]
+	if !ok {
+		at = c.p.take(k.codeColumn)
+		r.columns = append(r.columns, int32(at))
+		f.at[k] = at
+	}
+	n := codeNode{column: at, code: uint16(cut) + r.low}
+	switch s.kind {
+	case neverSplit:
+		n.code = uint16(r.cuts.N()) + r.low // numbers' highest code
+	case everSplit:
+		n.code = 0 // numbers start at 1
+	}
+	return n
+}
+
+func (p *codePlan) take(c codeColumn) uint32 {
+	p.columns = append(p.columns, c)
+	return uint32(len(p.columns) - 1)
+}
+
+// fill writes the codes of rows from..from+n of b: row r's in column c is codes[c*stride+r].
+func (p *codePlan) fill(codes []uint16, stride int, k *ranker, b *Block, from, n int, flush bool) {
+	for base := 0; base < n; base += maxBlock {
+		rows := min(maxBlock, n-base)
+		for i := range p.rankings {
+			if r := &p.rankings[i]; len(r.columns) > 0 {
+				p.fillRanking(r, codes[base:], stride, k, &b.cols[r.feature], from+base, rows, flush)
+			}
+		}
+		for i := range p.slots {
+			c := &p.slots[i]
+			c.fill(codes[int(c.column)*stride+base:][:rows], k, &b.cols[c.feature], from+base)
+		}
+	}
+}
+
+// fillRanking writes the columns of one ranking; the values are ranked once.
+func (p *codePlan) fillRanking(r *codeRanking, codes []uint16, stride int, k *ranker, c *Column, from, n int, flush bool) {
+	first := codes[int(r.columns[0])*stride:][:n]
+	k.codes16(first, r.cuts, c, from, n)
+	if r.low != 0 {
+		for i := range first {
+			first[i] += r.low
+		}
+	}
+	for _, at := range r.columns[1:] {
+		copy(codes[int(at)*stride:], first)
+	}
+	highest := uint16(r.cuts.NaN()) + r.low
+	for _, at := range r.columns {
+		out := codes[int(at)*stride:][:n]
+		col := p.columns[at]
+		if !col.nanRight {
+			for i, x := range out {
+				if x == highest {
+					x = 0
+				}
+				out[i] = x
+			}
+		}
+		switch col.zero {
+		case forest.ZeroLeft:
+			patchZeros(out, k, c, from, flush, 0)
+		case forest.ZeroRight:
+			patchZeros(out, k, c, from, flush, highest)
+		}
+	}
+}
+
+// patchZeros sets the codes of zeros.
+func patchZeros(codes []uint16, k *ranker, c *Column, from int, flush bool, code uint16) {
+	var zeros [maxBlock / word]uint64
+	k.zeros(zeros[:], c, from, len(codes), flush)
+	for i := range codes {
+		if zeros[i/word]>>(i%word)&1 == 1 {
+			codes[i] = code
+		}
+	}
+}
