@@ -2,106 +2,138 @@ package engine
 
 import (
 	"math/bits"
+	"slices"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// bitTree evaluates one tree for 64 rows at once. Every node has a slot: the word of rows that reach it. Starting with
-// all rows at the root, each step splits a slot by its split's mask into the slots of the two children, with no branch
-// and no look at a single row. The leaves' slots are then turned into the rows' leaf numbers, one bit plane of the
-// number at a time (gathers), which spread transposes into 64 bytes.
-type bitTree struct {
-	steps   []step
-	gathers []gather
-	planes  int
-	leaves  int // offset of the leaf values
-	output  int
-	vector  bool
+// bitGroup is a run of trees that are evaluated by bits: one word of rows for every distinct split (maskPlan), from
+// those the words of each leaf number's bits, bottom-up, and from those the leaves.
+//
+// At a node whose children's leaf numbers have bits A and B, the number's bit is B where the split sends right and A
+// elsewhere: one operation for all rows of a word, or none where a subtree's numbers share the bit.
+type bitGroup[F float] struct {
+	plan    *maskPlan
+	batches []bitBatch
+	ops     []kernel.Op
+	trees   []kernel.Leaves // sorted by output; in training order within one
+	table   []uint64        // leaf values as the kernel wants them
+	vectors []F             // leaf values of vector trees, from Leaves.Table on, row-major
+	words   int             // of the arena: masks and slots
 }
 
-// step i writes slots 2i+1 (left) and 2i+2 (right).
-type step struct {
-	mask uint32
-	from uint16
-}
-
-// gather adds four slots to a plane of the leaf numbers.
-type gather struct {
-	slots [4]uint16
-	plane uint8
+// bitBatch is a run of trees of one output whose leaf numbers are found, then added.
+type bitBatch struct {
+	ops, trees int // ends of its operations and trees
+	output     int
+	vector     bool
 }
 
 const (
-	maxBitLeaves = 256              // leaf numbers are bytes
-	slotCount    = 2 * maxBitLeaves // of a tree, and
-	emptySlot    = slotCount - 1    // one that no row reaches
+	maxBitLeaves = 256     // leaf numbers are bytes
+	maxWords     = 1 << 16 // of an arena
+	// maxMasks bounds the distinct splits of a group: words beyond about a megabyte leave the second-level cache.
+	maxMasks = 12 << 10
 )
 
-// newBitTree compiles a tree; ids are the numbers of its splits by node, number those of its leaves (leafNumbers).
-func newBitTree(t *forest.Tree, ids []uint32, number []int) bitTree {
-	n := len(t.Nodes)
-	bt := bitTree{output: t.Output, vector: t.Vector, planes: bits.Len(uint(n)), steps: make([]step, 0, n)}
-	slot := make([]uint16, n) // of nodes
-	leafSlot := make([]uint16, n+1)
-	queue := make([]int32, 0, n)
-	if n > 0 {
-		queue = append(queue, 0)
+// newBitGroup compiles trees whose masks are planned; ids numbers the splits' masks. It returns nil if the arena would
+// have too many words.
+func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, ids map[split]uint32, k *kernels[F]) *bitGroup[F] {
+	g := &bitGroup[F]{plan: plan}
+	order := treeOrder(trees)
+	first, slots := 0, plan.size
+	for first < len(order) {
+		n, planes := batchOf(trees, order[first:])
+		b := bitPlanner{m: m, ids: ids, ops: g.ops, first: plan.size + n*planes, end: plan.size + n*planes}
+		for i, at := range order[first : first+n] {
+			l := b.tree(&trees[at], plan.size+i*planes)
+			if b.end > maxWords {
+				return nil
+			}
+			l.Bits = uint32(planes)
+			g.addLeaves(&trees[at], &l, m.Outputs, k)
+			g.trees = append(g.trees, l)
+		}
+		g.ops, slots = b.ops, max(slots, b.end)
+		first += n
+		t := &trees[order[first-1]]
+		g.batches = append(g.batches, bitBatch{ops: len(g.ops), trees: first, output: t.Output, vector: t.Vector})
 	}
-	for i := 0; i < len(queue); i++ {
-		node := &t.Nodes[queue[i]]
-		bt.steps = append(bt.steps, step{mask: ids[queue[i]], from: slot[queue[i]]})
-		for side, c := range [2]int32{node.Left, node.Right} {
-			at := uint16(2*i + 1 + side)
-			if c < 0 {
-				leafSlot[^c] = at
-			} else {
-				slot[c] = at
-				queue = append(queue, c)
+	g.words = slots
+	aligned := kernel.Aligned[uint64](len(g.table)) // the kernels' look-ups load whole cache lines
+	copy(aligned, g.table)
+	g.table, g.ops = aligned, slices.Clip(g.ops)
+	return g
+}
+
+// treeOrder sorts trees by output: only trees of one output are added in one go. Outputs are independent, so their trees
+// may be regrouped, but not across a tree with vector leaves, which adds to all.
+func treeOrder(trees []forest.Tree) []int {
+	order := make([]int, len(trees))
+	for i := range order {
+		order[i] = i
+	}
+	for from := 0; from < len(order); {
+		to := from + 1
+		for to < len(order) && trees[to].Vector == trees[from].Vector {
+			to++
+		}
+		if !trees[from].Vector {
+			slices.SortStableFunc(order[from:to], func(a, b int) int { return trees[a].Output - trees[b].Output })
+		}
+		from = to
+	}
+	return order
+}
+
+// batchOf returns how many of the first trees are evaluated together, and the number of planes that all of them get.
+func batchOf(trees []forest.Tree, order []int) (n, planes int) {
+	t := &trees[order[0]]
+	for _, i := range order {
+		next := bits.Len(uint(trees[i].NumLeaves() - 1))
+		if n > 0 && (trees[i].Output != t.Output || trees[i].Vector != t.Vector ||
+			max(next, planes) > max(4, min(next, planes)+1) || n >= batchTrees(max(next, planes))) {
+			break
+		}
+		n, planes = n+1, max(next, planes)
+	}
+	return n, planes
+}
+
+// batchTrees is the number of trees whose planes and leaf values fit the first-level cache.
+func batchTrees(planes int) int {
+	switch {
+	case planes <= 5:
+		return 32
+	case planes == 6:
+		return 16
+	default:
+		return 8
+	}
+}
+
+// addLeaves writes a tree's leaf values.
+func (g *bitGroup[F]) addLeaves(t *forest.Tree, l *kernel.Leaves, outputs int, k *kernels[F]) {
+	number := leafNumbers(t)
+	if t.Vector {
+		l.Table = uint32(len(g.vectors))
+		own := make([]F, len(t.Leaves))
+		for leaf, place := range number {
+			for i := range outputs {
+				own[place*outputs+i] = F(t.Leaves[leaf*outputs+i])
 			}
 		}
+		g.vectors = append(g.vectors, own...)
+		return
 	}
-	if n == 0 {
-		return bt
+	own := make([]F, len(number))
+	for leaf, place := range number {
+		own[place] = F(t.Leaves[leaf])
 	}
-	// Leaf numbers grow from left to right, so a subtree whose numbers share a bit gives its rows to that bit's plane at
-	// once.
-	first, last := make([]int, n), make([]int, n) // leaf numbers below each node
-	span := func(c int32) (int, int) {
-		if c < 0 {
-			return number[^c], number[^c]
-		}
-		return first[c], last[c]
-	}
-	for i := n - 1; i >= 0; i-- { // children come after their parents
-		first[i], _ = span(t.Nodes[i].Left)
-		_, last[i] = span(t.Nodes[i].Right)
-	}
-	var stack []int32
-	for plane := range bt.planes {
-		var slots []uint16
-		stack = append(stack[:0], 0)
-		for len(stack) > 0 {
-			at := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			lo, hi := span(at)
-			switch {
-			case lo>>plane == hi>>plane && lo>>plane&1 == 1:
-				if at < 0 {
-					slots = append(slots, leafSlot[^at])
-				} else {
-					slots = append(slots, slot[at])
-				}
-			case lo>>plane != hi>>plane:
-				stack = append(stack, t.Nodes[at].Right, t.Nodes[at].Left)
-			}
-		}
-		for len(slots) > 0 {
-			g := gather{plane: uint8(plane), slots: [4]uint16{emptySlot, emptySlot, emptySlot, emptySlot}}
-			slots = slots[copy(g.slots[:], slots):]
-			bt.gathers = append(bt.gathers, g)
-		}
-	}
-	return bt
+	l.Table = uint32(len(g.table))
+	g.table = append(g.table, make([]uint64, k.size(int(l.Bits)))...)
+	k.lay(g.table[l.Table:], own, int(l.Bits))
 }
 
 // leafNumbers numbers a tree's leaves from left to right.
@@ -124,62 +156,130 @@ func leafNumbers(t *forest.Tree) []int {
 	return number
 }
 
-// number writes each row's leaf number: byte r%8 of out[r/8].
-func (t *bitTree) number(m []uint64, s *[slotCount]uint64, spread *[256]uint64, out *[8]uint64) {
-	const last = slotCount - 1
-	s[0] = ^uint64(0)
-	for i, st := range t.steps {
-		rows := s[st.from&last]
-		right := rows & m[st.mask]
-		s[(2*i+1)&last] = rows ^ right
-		s[(2*i+2)&last] = right
+// bitPlanner writes the operations of trees.
+type bitPlanner struct {
+	m     *forest.Model
+	ids   map[split]uint32
+	ops   []kernel.Op
+	first int   // slots from here on are free for intermediate results
+	end   int   // first slot that was never used
+	free  []int // used slots that are free again
+}
+
+// planeWords are the words of a subtree's leaf number; those of constant bits are noRows and allRows.
+type planeWords [kernel.MaxPlanes]uint16
+
+// tree plans a tree whose number's planes may be written to the words from out on.
+func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
+	n := len(t.Nodes)
+	planes := bits.Len(uint(n))
+	if n == 0 {
+		return kernel.Leaves{}
 	}
-	s[emptySlot] = 0
-	var p [8]uint64
-	for i := range t.gathers {
-		g := &t.gathers[i]
-		p[g.plane&7] |= s[g.slots[0]&last] | s[g.slots[1]&last] | s[g.slots[2]&last] | s[g.slots[3]&last]
+	b.free = b.free[:0]
+	for s := b.end - 1; s >= b.first; s-- {
+		b.free = append(b.free, s)
 	}
+	size := make([]int32, n) // nodes of each subtree
+	for i := n - 1; i >= 0; i-- {
+		size[i] = 1
+		for _, c := range [2]int32{t.Nodes[i].Left, t.Nodes[i].Right} {
+			if c >= 0 {
+				size[i] += size[c]
+			}
+		}
+	}
+	number := leafNumbers(t)
+	words := make([]planeWords, n)
+	value := func(c int32) planeWords {
+		if c >= 0 {
+			return words[c]
+		}
+		var w planeWords
+		for p := range planes {
+			w[p] = uint16(number[^c] >> p & 1) // noRows or allRows
+		}
+		return w
+	}
+	// Children before parents, the larger subtree first: fewest words wait.
+	stack := []int32{0}
+	for len(stack) > 0 {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if at >= 0 {
+			small, large := t.Nodes[at].Left, t.Nodes[at].Right
+			if small >= 0 && (large < 0 || size[small] > size[large]) {
+				small, large = large, small
+			}
+			stack = append(stack, ^at)
+			if small >= 0 {
+				stack = append(stack, small)
+			}
+			if large >= 0 {
+				stack = append(stack, large)
+			}
+			continue
+		}
+		at = ^at
+		node := &t.Nodes[at]
+		mask := uint16(b.ids[newSplit(node, b.m.Arithmetic.FlushZero)])
+		left, right := value(node.Left), value(node.Right)
+		for p := range planes {
+			place := -1
+			if at == 0 {
+				place = out + p
+			}
+			words[at][p] = b.combine(left[p], right[p], mask, place)
+		}
+		for p := range planes {
+			b.release(left[p])
+			b.release(right[p])
+		}
+	}
+	return kernel.Leaves{Planes: words[0], Bits: uint32(planes)}
+}
+
+// combine returns the word that has right's rows where mask is set and left's elsewhere; place is where to write it, or -1.
+func (b *bitPlanner) combine(left, right, mask uint16, place int) uint16 {
 	switch {
-	case t.planes <= 4:
-		spread4(&p, spread, out)
-	case t.planes == 5:
-		spread4(&p, spread, out)
-		p4 := p[4]
-		for g := range out {
-			out[g] |= spread[uint8(p4>>(8*g&63))] << 4
-		}
-	case t.planes == 6:
-		spread4(&p, spread, out)
-		p4, p5 := p[4], p[5]
-		for g := range out {
-			out[g] |= spread[uint8(p4>>(8*g&63))]<<4 | spread[uint8(p5>>(8*g&63))]<<5
-		}
-	default:
-		spread4(&p, spread, out)
-		p4, p5, p6, p7 := p[4], p[5], p[6], p[7]
-		for g := range out {
-			out[g] |= spread[uint8(p4>>(8*g&63))]<<4 | spread[uint8(p5>>(8*g&63))]<<5 |
-				spread[uint8(p6>>(8*g&63))]<<6 | spread[uint8(p7>>(8*g&63))]<<7
-		}
+	case left == right || mask == noRows:
+		return b.hold(left, place)
+	case mask == allRows:
+		return b.hold(right, place)
+	case left == noRows && right == allRows:
+		return mask
 	}
+	if place < 0 {
+		place = b.take()
+	}
+	b.ops = append(b.ops, kernel.Op{A: left, B: right, Mask: mask, Dst: uint16(place)})
+	return uint16(place)
 }
 
-func spread4(p *[8]uint64, spread *[256]uint64, out *[8]uint64) {
-	p0, p1, p2, p3 := p[0], p[1], p[2], p[3]
-	for g := range out {
-		out[g] = spread[uint8(p0>>(8*g&63))] | spread[uint8(p1>>(8*g&63))]<<1 |
-			spread[uint8(p2>>(8*g&63))]<<2 | spread[uint8(p3>>(8*g&63))]<<3
+// hold returns a word with the rows of w that is not released with a node's children.
+func (b *bitPlanner) hold(w uint16, place int) uint16 {
+	if int(w) < b.first {
+		return w
 	}
+	if place < 0 {
+		place = b.take()
+	}
+	b.ops = append(b.ops, kernel.Op{A: w, B: w, Mask: noRows, Dst: uint16(place)})
+	return uint16(place)
 }
 
-// newSpread returns the table that puts bit i of a byte into byte i of a word.
-func newSpread() *[256]uint64 {
-	var t [256]uint64
-	for b := range t {
-		for i := range 8 {
-			t[b] |= uint64(b>>i&1) << (8 * i)
-		}
+func (b *bitPlanner) take() int {
+	if n := len(b.free); n > 0 {
+		s := b.free[n-1]
+		b.free = b.free[:n-1]
+		return s
 	}
-	return &t
+	b.end++
+	return b.end - 1
+}
+
+func (b *bitPlanner) release(w uint16) {
+	if int(w) >= b.first {
+		b.free = append(b.free, int(w))
+	}
 }

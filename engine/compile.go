@@ -3,7 +3,10 @@ package engine
 import (
 	"fmt"
 	"math"
+	"os"
+	"sync"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
@@ -15,18 +18,33 @@ type Options struct {
 	// Missing is a value read as missing as well as NaN (XGBoost's `missing`), compared in the model's input type.
 	// nil means the model's own, forest.Model.Missing.
 	Missing *float64
+	// Tier forces a tier of kernels, "portable", "avx2" or "avx512"; empty means what the environment variable
+	// TREELINE_ENGINE_TIER says, or else the fastest that the processor has. All give the same bits.
+	Tier string
 }
 
 // Compile validates m and compiles it. The error is ErrModel; a broken model's also is the *forest.Error. The program
 // keeps m's feature names but nothing else of m.
 func Compile(m *forest.Model, o Options) (*Program, error) { return compile(m, o, anyKernel) }
 
+// tierVariable forces a tier of kernels.
+const tierVariable = "TREELINE_ENGINE_TIER"
+
+// chooseTier is the tier that the process was started with.
+var chooseTier = sync.OnceValues(func() (*kernel.Table, error) {
+	t, err := kernel.Choose(os.Getenv(tierVariable))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tierVariable, err)
+	}
+	return t, nil
+})
+
 // kernelChoice restricts the kernels, for tests.
 type kernelChoice uint8
 
 const (
 	anyKernel kernelChoice = iota
-	masksOnly
+	bitsOnly
 	walksOnly
 )
 
@@ -39,6 +57,13 @@ func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
 	}
 	if o.Missing == nil {
 		o.Missing = m.Missing
+	}
+	tier, err := chooseTier()
+	if o.Tier != "" {
+		tier, err = kernel.Choose(o.Tier)
+	}
+	if err != nil {
+		return nil, err
 	}
 	trees, link, err := rounds(m, o.Iterations)
 	if err != nil {
@@ -76,9 +101,9 @@ func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
 	}
 	a := arithmetic{reading: p.reading, flush: m.Arithmetic.FlushZero, cast: m.Arithmetic.CategoryCast}
 	if p.single {
-		p.machine, p.explain = newMachine[float32](m, trees, a, c)
+		p.machine, p.explain = newMachine[float32](m, trees, a, tier, c)
 	} else {
-		p.machine, p.explain = newMachine[float64](m, trees, a, c)
+		p.machine, p.explain = newMachine[float64](m, trees, a, tier, c)
 	}
 	return p, nil
 }

@@ -5,10 +5,26 @@ import (
 
 	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/engine/enginetest"
+	"github.com/treeline-ml/treeline/forest"
 )
 
-func TestConformance(t *testing.T) { enginetest.Run(t, engine.Compile) }
+// Every tier gives the oracle's bits, whichever kernel evaluates the trees.
+func TestConformance(t *testing.T) {
+	for _, tier := range engine.Tiers() {
+		for name, compile := range compilers {
+			t.Run(tier+"/"+name, func(t *testing.T) { enginetest.Run(t, forced(tier, compile)) })
+		}
+	}
+}
 
-func TestConformanceOfMasks(t *testing.T) { enginetest.Run(t, engine.CompileMasks) }
+// compilers choose a kernel by cost, or take one wherever it can be used.
+var compilers = map[string]enginetest.Compiler{
+	"chosen": engine.Compile, "bits": engine.CompileBits, "walks": engine.CompileWalks,
+}
 
-func TestConformanceOfWalks(t *testing.T) { enginetest.Run(t, engine.CompileWalks) }
+func forced(tier string, compile enginetest.Compiler) enginetest.Compiler {
+	return func(m *forest.Model, o engine.Options) (*engine.Program, error) {
+		o.Tier = tier
+		return compile(m, o)
+	}
+}

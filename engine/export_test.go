@@ -1,8 +1,20 @@
 package engine
 
-import "github.com/treeline-ml/treeline/forest"
+import (
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+	"github.com/treeline-ml/treeline/forest"
+)
 
-// CompileMasks and CompileWalks force one kernel wherever it can be used.
-func CompileMasks(m *forest.Model, o Options) (*Program, error) { return compile(m, o, masksOnly) }
+// CompileBits and CompileWalks force one kernel wherever it can be used.
+func CompileBits(m *forest.Model, o Options) (*Program, error) { return compile(m, o, bitsOnly) }
 
 func CompileWalks(m *forest.Model, o Options) (*Program, error) { return compile(m, o, walksOnly) }
+
+// Tiers are the tiers that this processor can run.
+func Tiers() []string {
+	var names []string
+	for _, t := range kernel.Tables() {
+		names = append(names, t.Tier.String())
+	}
+	return names
+}

@@ -20,8 +20,10 @@ func FuzzKernels(f *testing.F) {
 		}
 		rng := rand.New(rand.NewPCG(seed, 9))
 		m := enginetest.Model(rng, shape)
-		for _, compile := range []enginetest.Compiler{engine.Compile, engine.CompileMasks, engine.CompileWalks} {
-			enginetest.Check(t, compile, m, rng, 1+int(rows))
+		for _, tier := range engine.Tiers() {
+			for _, compile := range compilers {
+				enginetest.Check(t, forced(tier, compile), m, rng, 1+int(rows))
+			}
 		}
 	})
 }

@@ -3,13 +3,12 @@ package engine
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/treeline-ml/treeline/forest"
 )
 
 // nextGroup compiles the first group of trees and returns how many trees it has.
-func nextGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], c kernelChoice) (int, group[F]) {
+func nextGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], k *kernels[F], c kernelChoice) (int, group[F]) {
 	small := c != walksOnly && smallTree(m, &trees[0])
 	distinct := make(map[split]struct{})
 	n := 0
@@ -24,30 +23,34 @@ func nextGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], c
 		}
 		n++
 	}
-	l = l.slice(0, n)
-	walk := func(why string) group[F] {
-		return group[F]{trees: n, why: why, walk: newWalkGroup(m, trees[:n], l)}
+	walk := func(why string) (int, group[F]) {
+		return n, group[F]{trees: n, why: why, walk: newWalkGroup(m, trees[:n], l.slice(0, n))}
 	}
 	switch {
 	case c == walksOnly:
-		return n, walk("as asked")
+		return walk("as asked")
 	case !small:
-		return n, walk("too large for masks")
+		return walk("too large for masks")
 	}
 	all := make([]split, 0, len(distinct))
 	for s := range distinct {
 		all = append(all, s)
 	}
 	plan, ids, ok := planMasks(m, all)
+	if !ok && n > 1 {
+		return nextGroup(m, trees[:n/2], l, k, c)
+	}
 	if !ok {
-		return n, walk("more distinct values than masks can tell apart")
+		return walk("more distinct values than masks can tell apart")
 	}
-	byMasks, byWalk := maskCost(plan, trees[:n]), walkCost(m, trees[:n])
-	why := fmt.Sprintf("%d masks, %.0f against %.0f ns a row by walk", plan.size, byMasks/word, byWalk)
-	if c == anyKernel && byMasks > word*byWalk {
-		return n, walk(fmt.Sprintf("%d masks would take %.0f against %.0f ns a row", plan.size, byMasks/word, byWalk))
+	g := newBitGroup(m, trees[:n], plan, ids, k)
+	if g == nil && n > 1 {
+		return nextGroup(m, trees[:n/2], l, k, c)
 	}
-	return n, group[F]{trees: n, why: why, bits: newBitGroup(m, trees[:n], plan, ids, l)}
+	if g == nil {
+		return walk("too many splits for masks")
+	}
+	return n, group[F]{trees: n, why: fmt.Sprintf("%d masks, %d operations for %d rows", plan.size, len(g.ops), k.Rows()), bits: g}
 }
 
 // smallTree reports whether a tree can be evaluated by masks.
@@ -63,43 +66,10 @@ func smallTree(m *forest.Model, t *forest.Tree) bool {
 	return true
 }
 
-// newBitGroup compiles trees whose masks are planned.
-func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, ids map[split]uint32, l *leafTable[F]) *bitGroup[F] {
-	g := &bitGroup[F]{plan: plan, leaves: l.values, spread: newSpread()}
-	var masks []uint32
-	for i := range trees {
-		t := &trees[i]
-		masks = masks[:0]
-		for j := range t.Nodes {
-			masks = append(masks, ids[newSplit(&t.Nodes[j], m.Arithmetic.FlushZero)])
-		}
-		bt := newBitTree(t, masks, l.numbers[i])
-		bt.leaves = l.offsets[i]
-		g.trees = append(g.trees, bt)
-	}
-	// Only trees of one output are summed in one go. Outputs are independent, so their trees may be regrouped, but not
-	// across a tree with vector leaves, which adds to all.
-	for from := 0; from < len(g.trees); {
-		to := from + 1
-		for to < len(g.trees) && g.trees[to].vector == g.trees[from].vector {
-			to++
-		}
-		if !g.trees[from].vector {
-			slices.SortStableFunc(g.trees[from:to], func(a, b bitTree) int { return a.output - b.output })
-		}
-		from = to
-	}
-	return g
-}
-
-// maskCost estimates what masks take for 64 rows.
-func maskCost(p *maskPlan, trees []forest.Tree) float64 {
-	cost := costMask * float64(p.size)
-	cost += costRank * word * float64(len(p.numeric)+len(p.sets))
-	for i := range trees {
-		cost += costBitTree + costBitNode*float64(len(trees[i].Nodes))
-	}
-	return cost
+// blockCost estimates what a block takes, however few its rows.
+func blockCost[F float](g *bitGroup[F]) float64 {
+	return costMask*float64(g.plan.size) + costBitOp*float64(len(g.ops)) + costBitTree*float64(len(g.trees)) +
+		costRank*float64(len(g.plan.numeric)+len(g.plan.sets))
 }
 
 // walkCost estimates what walks take for a row.
@@ -131,41 +101,24 @@ func walkCost(m *forest.Model, trees []forest.Tree) float64 {
 	return cost + costKey*float64(len(features))
 }
 
-// treeCounts returns the number of trees that add to each output.
-func treeCounts[F float](trees []forest.Tree, outputs int) []F {
-	counts := make([]F, outputs)
-	for i := range trees {
-		if !trees[i].Vector {
-			counts[trees[i].Output]++
-			continue
-		}
-		for k := range counts {
-			counts[k]++
-		}
-	}
-	return counts
-}
-
 // size settles how many rows are scored in a pass, and which are few.
 func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, l *leafTable[F], c kernelChoice) {
 	byMasks := 0.0
-	at := 0
 	for i := range m.groups {
 		g := &m.groups[i]
 		if g.walk != nil {
 			m.chunk = min(m.chunk, g.walk.chunk())
 		} else {
-			m.masks = max(m.masks, g.bits.plan.size)
-			byMasks += maskCost(g.bits.plan, trees[at:at+g.trees])
+			m.words = max(m.words, g.bits.words)
+			byMasks += blockCost(g.bits)
 		}
-		at += g.trees
 	}
 	for i := range m.groups {
 		if g := m.groups[i].walk; g != nil {
 			m.keys = max(m.keys, m.chunk*g.stride)
 		}
 	}
-	if byMasks == 0 || c == masksOnly {
+	if byMasks == 0 || c == bitsOnly {
 		return
 	}
 	if len(m.groups) == 1 {
@@ -176,6 +129,3 @@ func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, l *leafTable[F],
 	m.few = min(m.few, max(1, m.every.chunk()))
 	m.keys = max(m.keys, m.few*m.every.stride)
 }
-
-// rows is the number of rows that are worth a goroutine's turn.
-func (m *machine[F]) rows() int { return max(m.chunk, word) }

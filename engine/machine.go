@@ -1,11 +1,14 @@
 package engine
 
+import "github.com/treeline-ml/treeline/forest"
+
 // machine is the compiled form of a model with accumulators of type F.
 //
-// It scores chunks of rows. The accumulator of a chunk's row r and output k is sums[r/64*64*outputs + k*64 + r%64]: a
-// word of rows lies together for each output.
+// It scores chunks of rows, in blocks of k.Rows(). In a chunk the accumulator of row r of a block and output o is
+// sums[o*k.Rows() + r&^63 + k.order[r&63]], block after block: a word of rows lies together for each output.
 type machine[F float] struct {
 	arithmetic arithmetic
+	k          *kernels[F]
 	outputs    int
 	base       []F
 	counts     []F // trees per output, to divide by; nil for sums
@@ -15,7 +18,7 @@ type machine[F float] struct {
 	every      *walkGroup[F] // all trees, for blocks of few rows; nil if there are no masks
 	few        int           // rows up to which every is used
 	chunk      int           // rows per pass
-	masks      int           // words of masks that the groups need
+	words      int           // of the arena that the groups need
 	keys       int           // keys that the groups need
 	free       chan *scratch[F]
 }
@@ -36,12 +39,8 @@ func (m *machine[F]) take() *scratch[F] {
 	case s := <-m.free:
 		return s
 	default:
+		return newScratch(m)
 	}
-	s := &scratch[F]{}
-	s.ranking.masks = make([]uint64, m.masks)
-	s.keys = make([]int64, m.keys)
-	s.sums = make([]F, (m.chunk+word-1)/word*word*m.outputs)
-	return s
 }
 
 func (m *machine[F]) give(s *scratch[F]) {
@@ -56,7 +55,7 @@ func (m *machine[F]) score(dst []float64, b *Block, from, to int) {
 	s := m.take()
 	for from < to {
 		n := min(m.chunk, to-from)
-		if rest := n % word; n > word && rest <= m.few {
+		if rest := n % m.k.Rows(); n > rest && rest <= m.few {
 			n -= rest // a few rows left over are walked
 		}
 		m.scoreChunk(dst, b, s, from, n)
@@ -67,54 +66,80 @@ func (m *machine[F]) score(dst []float64, b *Block, from, to int) {
 
 // scoreChunk scores rows from..from+n, n <= chunk.
 func (m *machine[F]) scoreChunk(dst []float64, b *Block, s *scratch[F], from, n int) {
-	m.start(s.sums, b, from, n)
 	if n <= m.few {
+		m.start(s.plain, b, from, n, word, &inOrder)
 		m.every.fill(s, b, from, n, &m.arithmetic)
-		m.every.add(s, n, s.sums, m.outputs)
-		m.finish(dst, s.sums, from, n)
+		m.every.add(s, n, s.plain, m.outputs)
+		m.finish(dst, s.plain, from, n, word, &inOrder)
 		return
 	}
+	rows := m.k.Rows()
+	m.start(s.sums, b, from, n, rows, m.k.order)
 	for i := range m.groups {
 		if g := m.groups[i].walk; g != nil {
+			m.exchange(s, n, true)
 			g.fill(s, b, from, n, &m.arithmetic)
-			g.add(s, n, s.sums, m.outputs)
+			g.add(s, n, s.plain, m.outputs)
+			m.exchange(s, n, false)
 			continue
 		}
-		g := m.groups[i].bits
-		for w := 0; w < n; w += word {
-			g.plan.run(&s.ranking, b, from+w, min(word, n-w), &m.arithmetic)
-			g.add(s, s.sums[w*m.outputs:(w+word)*m.outputs], m.outputs)
+		for r := 0; r < n; r += rows {
+			m.groups[i].bits.add(m.k, s, b, from+r, min(rows, n-r), s.sums[r*m.outputs:(r+rows)*m.outputs], m.outputs)
 		}
 	}
-	m.finish(dst, s.sums, from, n)
+	m.finish(dst, s.sums, from, n, rows, m.k.order)
 }
 
-// start sets the accumulators to the base margins.
-func (m *machine[F]) start(sums []F, b *Block, from, n int) {
-	for w := 0; w < n; w += word {
-		for k := range m.outputs {
-			acc := sums[w*m.outputs+k*word:][:min(word, n-w)]
+// inOrder is the order of rows that need no rearranging.
+var inOrder = func() (o [word]uint8) {
+	for i := range o {
+		o[i] = uint8(i)
+	}
+	return o
+}()
+
+// exchange copies the accumulators of n rows from s.sums to s.plain, or back.
+func (m *machine[F]) exchange(s *scratch[F], n int, toPlain bool) {
+	rows := m.k.Rows()
+	for r := range n {
+		for o := range m.outputs {
+			at := r/rows*rows*m.outputs + o*rows + r%rows&^(word-1) + int(m.k.order[r%word])
+			plain := r/word*word*m.outputs + o*word + r%word
+			if toPlain {
+				s.plain[plain] = s.sums[at]
+			} else {
+				s.sums[at] = s.plain[plain]
+			}
+		}
+	}
+}
+
+// start sets the accumulators of n rows, in blocks of size rows, to the base margins.
+func (m *machine[F]) start(sums []F, b *Block, from, n, rows int, order *[word]uint8) {
+	for first := 0; first < n; first += rows {
+		for o := range m.outputs {
+			acc := sums[first*m.outputs+o*rows:][:rows]
 			if b.margin == nil {
 				for r := range acc {
-					acc[r] = m.base[k]
+					acc[r] = m.base[o]
 				}
 				continue
 			}
-			for r := range acc {
-				acc[r] = F(b.margin[(from+w+r)*m.outputs+k])
+			for r := range min(rows, n-first) {
+				acc[r&^(word-1)+int(order[r%word])] = F(b.margin[(from+first+r)*m.outputs+o])
 			}
 		}
 	}
 }
 
 // finish turns the sums into margins.
-func (m *machine[F]) finish(dst []float64, sums []F, from, n int) {
-	for w := 0; w < n; w += word {
-		for k := range m.outputs {
-			acc := sums[w*m.outputs+k*word:][:min(word, n-w)]
-			if m.counts != nil && m.counts[k] > 0 {
+func (m *machine[F]) finish(dst []float64, sums []F, from, n, rows int, order *[word]uint8) {
+	for first := 0; first < n; first += rows {
+		for o := range m.outputs {
+			acc := sums[first*m.outputs+o*rows:][:rows]
+			if m.counts != nil && m.counts[o] > 0 {
 				for r := range acc {
-					acc[r] /= m.counts[k]
+					acc[r] /= m.counts[o]
 				}
 			}
 			if m.scale != 1 {
@@ -124,13 +149,31 @@ func (m *machine[F]) finish(dst []float64, sums []F, from, n int) {
 			}
 			if m.bias != nil {
 				for r := range acc {
-					acc[r] += m.bias[k]
+					acc[r] += m.bias[o]
 				}
 			}
-			out := dst[(from+w)*m.outputs+k:]
-			for r, v := range acc {
-				out[r*m.outputs] = float64(v)
+			out := dst[(from+first)*m.outputs+o:]
+			for r := range min(rows, n-first) {
+				out[r*m.outputs] = float64(acc[r&^(word-1)+int(order[r%word])])
 			}
 		}
 	}
 }
+
+// treeCounts returns the number of trees that add to each output.
+func treeCounts[F float](trees []forest.Tree, outputs int) []F {
+	counts := make([]F, outputs)
+	for i := range trees {
+		if !trees[i].Vector {
+			counts[trees[i].Output]++
+			continue
+		}
+		for k := range counts {
+			counts[k]++
+		}
+	}
+	return counts
+}
+
+// rows is the number of rows that are worth a goroutine's turn.
+func (m *machine[F]) rows() int { return max(m.chunk, m.k.Rows()) }

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+
 	"github.com/treeline-ml/treeline/forest"
 )
 
@@ -28,7 +30,7 @@ const (
 // numericMasks are the words of one feature: base+j is "rank > j", and base+cuts is the NaN rows unless nanLow.
 type numericMasks struct {
 	feature int
-	ranks   *cutter
+	ranks   *kernel.Cuts
 	base    int
 	zero    int // the word for rows that are zero, or 0 if no split asks
 	left    int // first word for cuts whose NaN goes left
@@ -44,8 +46,8 @@ type derivation struct{ to, base, or, not1, not2 uint32 }
 // each word: whether the slot goes right there. The words of 64 rows are their slots' bits, transposed.
 type setMasks struct {
 	feature int
-	slots   []uint16 // by code
-	n       int      // number of slots
+	slots   slotTable
+	n       int // number of slots
 	first   int
 	splits  int      // number of words
 	right   []uint64 // n rows of (splits+63)/64
@@ -101,10 +103,10 @@ func (p *maskPlan) planNumeric(splits []split, ids map[split]uint32) bool {
 			f.zero = 1
 		}
 	}
-	if len(cuts) > maxRankedCuts {
+	if len(cuts) > kernel.MaxCuts {
 		return false
 	}
-	f.ranks = newCutter(cuts, f.nanLow)
+	f.ranks = kernel.NewCuts(cuts, f.nanLow)
 	f.base = p.take(len(cuts))
 	nan := uint32(noRows)
 	if !f.nanLow {
@@ -181,16 +183,16 @@ func (p *maskPlan) planSets(m *forest.Model, splits []split, ids map[split]uint3
 	for _, s := range splits {
 		words = max(words, len(m.Sets[s.set]))
 	}
-	f.slots = make([]uint16, 32*words)
+	f.slots.byCode = make([]uint16, 32*words)
 	for _, s := range splits {
 		for c := range codes(m.Sets[s.set]) {
-			if f.slots[c] != 0 {
+			if f.slots.byCode[c] != 0 {
 				continue
 			}
 			if f.n >= maxSetSlots {
 				return false
 			}
-			f.slots[c] = uint16(f.n)
+			f.slots.byCode[c] = uint16(f.n)
 			f.n++
 		}
 		if _, done := ids[s]; !done {
@@ -199,6 +201,7 @@ func (p *maskPlan) planSets(m *forest.Model, splits []split, ids map[split]uint3
 		}
 	}
 	p.size = f.first + (f.splits+word-1)/word*word // words are made 64 at a time
+	f.slots.none, f.slots.nan = uint16(f.n), uint16(f.n+1)
 	f.n += 2
 	width := (f.splits + word - 1) / word
 	if width*f.n > maxSetWords {
@@ -215,7 +218,7 @@ func (p *maskPlan) planSets(m *forest.Model, splits []split, ids map[split]uint3
 			put(slot, s.inSet)
 		}
 		for c := range codes(m.Sets[s.set]) {
-			put(int(f.slots[c]), !s.inSet)
+			put(int(f.slots.byCode[c]), !s.inSet)
 		}
 		put(f.n-2, !s.otherLeft)
 		put(f.n-1, s.nanRight)

@@ -1,80 +1,65 @@
 package engine
 
 import (
-	"github.com/treeline-ml/treeline/forest"
+	"math/bits"
+
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 )
 
-// run computes all words for rows from..from+n of b, n <= 64. Bits of rows beyond n are arbitrary.
-func (p *maskPlan) run(s *rankScratch, b *Block, from, n int, a *arithmetic) {
-	m := s.masks[:p.size]
-	m[noRows], m[allRows] = 0, ^uint64(0)
+// run computes all words of the arena for rows from..from+n of b, n <= t.Rows().
+func (p *maskPlan) run(t *kernel.Table, s *rankScratch, b *Block, from, n int) {
+	w := t.Words
+	clear(s.arena[noRows*w : (noRows+1)*w])
+	ones := s.arena[allRows*w : (allRows+1)*w]
+	for i := range ones {
+		ones[i] = ^uint64(0)
+	}
 	for i := range p.numeric {
 		f := &p.numeric[i]
-		v := b.cols[f.feature].values(s.values[:], from, n, &a.reading)
-		f.run(s, v, m)
+		c := &b.cols[f.feature]
+		f.run(t, s, c, from, n)
 		if f.zero != 0 {
-			var zero uint64
-			for r, x := range v {
-				zero |= uint64(one(isZero(x, a.flush))) << (r & 63)
-			}
-			m[f.zero] = zero
+			zero := s.arena[f.zero*w : (f.zero+1)*w]
+			clear(zero)
+			s.ranker.zeros(zero, c, from, n, s.flush)
 		}
 	}
 	for i := range p.sets {
 		f := &p.sets[i]
-		v := b.cols[f.feature].values(s.values[:], from, n, &a.reading)
-		f.run(s, v, m, a.cast)
+		s.ranker.slots(s.codes16, &f.slots, &b.cols[f.feature], from, n)
+		clear(s.codes16[n:]) // Sets reads a whole block
+		t.Sets(s.arena, f.first, s.codes16, f.right, (f.splits+word-1)/word)
 	}
-	for _, d := range p.derived {
-		m[d.to] = (m[d.base] | m[d.or]) &^ m[d.not1] &^ m[d.not2]
+	for i := range p.derived {
+		p.derived[i].run(s.arena, w)
 	}
 }
 
 // run computes the words for the feature's cuts.
-func (f *numericMasks) run(s *rankScratch, v []float64, m []uint64) {
-	q := f.ranks
-	size := q.n
+func (f *numericMasks) run(t *kernel.Table, s *rankScratch, c *Column, from, n int) {
+	size := f.ranks.N()
 	if !f.nanLow {
 		size++
 	}
-	own := m[f.base : f.base+size]
-	if size < 1<<8 {
-		rank(q, v, s.ranks[:])
-		s.exceed(own)
+	planes := bits.Len(uint(size))
+	if f.ranks.N() <= kernel.MaxCuts8 {
+		s.ranker.codes8(s.codes8, f.ranks, c, from, n)
+		t.Planes8(s.planes, s.codes8, planes)
 	} else {
-		rank(q, v, s.wide[:])
-		s.exceedWide(own)
+		s.ranker.codes16(s.codes16, f.ranks, c, from, n)
+		t.Planes16(s.planes, s.codes16, planes)
 	}
+	t.Exceed(s.arena[f.base*t.Words:], s.planes, size, planes)
 	if len(f.leftOf) > 0 {
-		nan := m[f.base+q.n]
-		left := m[f.left : f.left+len(f.leftOf)]
-		for i, from := range f.leftOf {
-			left[i] = m[from] &^ nan
-		}
+		t.AndNot(s.arena, f.left, f.leftOf, f.base+f.ranks.N())
 	}
 }
 
-// run computes the words for the feature's sets.
-func (f *setMasks) run(s *rankScratch, v []float64, m []uint64, cast forest.CategoryCast) {
-	for r, x := range v {
-		slot := f.n - 1
-		if x == x {
-			slot = f.n - 2
-			if c := categoryCode(x, cast); c >= 0 {
-				slot = 0
-				if c < len(f.slots) {
-					slot = int(f.slots[c])
-				}
-			}
-		}
-		s.wide[r&63] = uint16(slot)
-	}
-	width := (f.splits + word - 1) / word
-	for i := range width {
-		out := (*[word]uint64)(m[f.first+i*word:])
-		for r := range v {
-			out[r&63] = f.right[int(s.wide[r&63])*width+i]
-		}
-		transpose(out)
+// run computes the derived word.
+func (d *derivation) run(arena []uint64, w int) {
+	to, base, or := arena[int(d.to)*w:][:w], arena[int(d.base)*w:][:w], arena[int(d.or)*w:][:w]
+	not1, not2 := arena[int(d.not1)*w:][:w], arena[int(d.not2)*w:][:w]
+	for i := range to {
+		to[i] = (base[i] | or[i]) &^ not1[i] &^ not2[i]
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
@@ -16,7 +17,7 @@ type Explanation struct {
 // GroupExplanation is about a run of consecutive trees.
 type GroupExplanation struct {
 	Trees  int
-	Kernel string // "masks" or "walk"
+	Kernel string // "bits" or "walk"
 	Why    string
 }
 
@@ -41,21 +42,21 @@ func (p *Program) Explain() Explanation { return p.explain }
 
 // The cost model, in nanoseconds on the reference machine of docs/design/0002-portable-tier.md. Only ratios matter.
 const (
-	costBitTree  = 58.0 // per tree and 64 rows
-	costBitNode  = 2.1  // per node and 64 rows
-	costMask     = 1.3  // per distinct split and 64 rows
-	costRank     = 3.0  // per value
+	costBitTree  = 30.0 // per tree and block
+	costBitOp    = 1.2  // per operation and block
+	costMask     = 1.0  // per mask and block
+	costRank     = 100  // per feature and block
 	costKey      = 1.5  // per value
 	costWalkTree = 3.0  // per tree and row
 	costWalkStep = 1.6  // per step and row
 	mixedFactor  = 1.5  // for trees with category sets
 )
 
-// maxMasks bounds the words of a mask plan: beyond, they leave the second-level cache.
-const maxMasks = 1 << 16
-
-func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, c kernelChoice) (*machine[F], Explanation) {
-	x := &machine[F]{arithmetic: a, outputs: m.Outputs, scale: F(m.Scale), chunk: maxChunk, free: make(chan *scratch[F], idleScratch)}
+func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *kernel.Table, c kernelChoice) (*machine[F], Explanation) {
+	x := &machine[F]{
+		arithmetic: a, k: newKernels[F](t), outputs: m.Outputs, scale: F(m.Scale), chunk: t.Rows(),
+		free: make(chan *scratch[F], idleScratch),
+	}
 	for _, v := range m.Base {
 		x.base = append(x.base, F(v))
 	}
@@ -67,18 +68,18 @@ func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, c k
 	}
 	l := newLeafTable[F](trees, m.Outputs)
 	for from := 0; from < len(trees); {
-		n, g := nextGroup(m, trees[from:], l.slice(from, len(trees)), c)
+		n, g := nextGroup(m, trees[from:], l.slice(from, len(trees)), x.k, c)
 		x.groups = append(x.groups, g)
 		from += n
 	}
 	x.size(m, trees, l, c)
 	e := Explanation{FewRows: x.few}
 	for _, g := range x.groups {
-		kernel := "walk"
+		name := "walk"
 		if g.bits != nil {
-			kernel = "masks"
+			name = "bits"
 		}
-		e.Groups = append(e.Groups, GroupExplanation{Trees: g.trees, Kernel: kernel, Why: g.why})
+		e.Groups = append(e.Groups, GroupExplanation{Trees: g.trees, Kernel: name, Why: g.why})
 	}
 	return x, e
 }

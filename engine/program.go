@@ -30,7 +30,13 @@ type evaluator interface {
 
 // Build names the engine and its kernel tier, for lineage: two programs with the same build and model give the same
 // bits at the same speed.
-func Build() string { return "treeline-engine/1 portable" }
+func Build() string {
+	t, err := chooseTier()
+	if err != nil {
+		return "treeline-engine/2"
+	}
+	return "treeline-engine/2 " + t.Tier.String()
+}
 
 // Features returns the number of model features: the columns that a Block has places for.
 func (p *Program) Features() int { return len(p.features) }

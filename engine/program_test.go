@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +44,11 @@ func TestProgramDescribesItself(t *testing.T) {
 	if s := p.Explain().String(); !strings.Contains(s, "2 trees by") || strings.Contains(s, "\n") {
 		t.Errorf("explanation %q", s)
 	}
-	if engine.Build() != "treeline-engine/1 portable" {
+	tier := os.Getenv("TREELINE_ENGINE_TIER")
+	if tier == "" {
+		tier = engine.Tiers()[len(engine.Tiers())-1]
+	}
+	if engine.Build() != "treeline-engine/2 "+tier {
 		t.Errorf("build %q", engine.Build())
 	}
 }
@@ -173,7 +178,7 @@ func TestUnusedColumnsAreNotRead(t *testing.T) {
 }
 
 func TestScoreDoesNotAllocate(t *testing.T) {
-	for name, compile := range map[string]enginetest.Compiler{"masks": engine.CompileMasks, "walks": engine.CompileWalks} {
+	for name, compile := range map[string]enginetest.Compiler{"bits": engine.CompileBits, "walks": engine.CompileWalks} {
 		rng := rand.New(rand.NewPCG(1, 1))
 		m := enginetest.Model(rng, enginetest.Shape{Trees: 20, Leaves: 100, Features: 10, Outputs: 3})
 		p, err := compile(m, engine.Options{})

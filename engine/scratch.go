@@ -1,24 +1,28 @@
 package engine
 
-import "github.com/treeline-ml/treeline/forest"
+import (
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+	"github.com/treeline-ml/treeline/forest"
+)
 
 // scratch is the working memory of one scoring goroutine.
 type scratch[F float] struct {
-	ranking rankScratch
-	sums    []F                 // accumulators: see machine
-	keys    []int64             // walkGroup: rows of keys
-	found   [word]uint32        // walkGroup: leaf entries of 64 rows
-	slots   [slotCount]uint64   // bitTree: rows that reach each node
-	numbers [bitBatch][8]uint64 // bitGroup: leaf numbers of 64 rows, by tree
+	rankScratch
+	sums  []F          // accumulators: see machine
+	plain []F          // accumulators of walks
+	keys  []int64      // walkGroup: rows of keys
+	found [word]uint32 // walkGroup: leaf entries of 64 rows
 }
 
 // rankScratch is the part that masks are made in.
 type rankScratch struct {
-	masks  []uint64      // a word per split
-	values [word]float64 // a feature's values
-	ranks  [word]uint8   // their ranks
-	upper  [word]uint8   // the high bytes of wide ranks
-	wide   [word]uint16  // ranks of a feature with many cuts
+	ranker  ranker
+	flush   bool     // see arithmetic
+	arena   []uint64 // a word per split, and those of leaf numbers
+	planes  []uint64 // of one feature's codes
+	codes8  []uint8  // of one feature
+	codes16 []uint16
+	values  [word]float64 // walkGroup: a feature's values
 }
 
 // arithmetic is what reading and splitting values depends on.
@@ -26,4 +30,20 @@ type arithmetic struct {
 	reading reading
 	flush   bool
 	cast    forest.CategoryCast
+}
+
+func newScratch[F float](m *machine[F]) *scratch[F] {
+	rows := m.k.Rows()
+	s := &scratch[F]{
+		sums:  kernel.Aligned[F]((m.chunk + rows - 1) / rows * rows * m.outputs),
+		plain: make([]F, (m.chunk+word-1)/word*word*m.outputs),
+		keys:  make([]int64, m.keys),
+	}
+	s.ranker.kernel, s.ranker.reading, s.ranker.cast = m.k.Table, m.arithmetic.reading, m.arithmetic.cast
+	s.flush = m.arithmetic.flush
+	s.arena = kernel.Aligned[uint64](m.words * m.k.Words)
+	s.planes = kernel.Aligned[uint64](16 * m.k.Words)
+	s.codes8 = kernel.Aligned[uint8](rows)
+	s.codes16 = kernel.Aligned[uint16](rows)
+	return s
 }

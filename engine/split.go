@@ -95,3 +95,10 @@ const (
 	lowestKey  = math.MinInt64 // below every number: goes left of every cut
 	highestKey = math.MaxInt64 // above every number
 )
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

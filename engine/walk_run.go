@@ -12,7 +12,7 @@ func (g *walkGroup[F]) fill(s *scratch[F], b *Block, from, n int, a *arithmetic)
 		for i := range g.columns {
 			c := &g.columns[i]
 			if v == nil || c.feature != last {
-				v = b.cols[c.feature].values(s.ranking.values[:], from+base, rows, &a.reading)
+				v = b.cols[c.feature].values(s.values[:], from+base, rows, &a.reading)
 				last = c.feature
 			}
 			c.fill(keys[i:], g.stride, v, a)

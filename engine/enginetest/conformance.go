@@ -17,9 +17,9 @@ type Compiler func(*forest.Model, engine.Options) (*engine.Program, error)
 // types, any cut of the rows into blocks, and any number of threads.
 func Run(t *testing.T, compile Compiler) {
 	t.Helper()
-	models := 50
+	models := 20
 	if testing.Short() {
-		models = 15
+		models = 8
 	}
 	shapes := map[string]Shape{
 		"small":   {Trees: 8, Leaves: 8, Features: 4, Outputs: 1},
