@@ -73,6 +73,9 @@ type Table struct {
 	Lay64 func(table []uint64, leaves []float64, bits int)
 	// Lay32 is Lay64 for float32: 2^bits/2 elements, at least one word of 64 bytes.
 	Lay32 func(table []uint64, leaves []float32, bits int)
+
+	// Row has the functions for single rows.
+	Row RowTable
 }
 
 // Op is a Blend of words of an arena.
@@ -124,7 +127,7 @@ func Aligned[T uint8 | uint16 | uint32 | uint64 | float32 | float64](n int) []T 
 
 // newPortable returns the pure Go functions for words of w uint64s; w is a multiple of 4.
 func newPortable(tier Tier, w int) *Table {
-	t := &Table{Tier: tier, Words: w, Order64: &inOrder, Order32: &inOrder, Lay64: layPlain64, Lay32: layPlain32}
+	t := &Table{Tier: tier, Words: w, Order64: &inOrder, Order32: &inOrder, Lay64: layPlain64, Lay32: layPlain32, Row: newPortableRow()}
 	t.Planes8 = planes8
 	t.Planes16 = planes16
 	t.Exceed = func(m, p []uint64, cuts, n int) { exceed(m, p, cuts, n, w) }

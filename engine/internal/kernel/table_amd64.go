@@ -18,6 +18,7 @@ func tables() []*Table {
 		useBitsAVX512(t)
 		useRankAVX512(t)
 		useSumsAVX512(t)
+		useRowAVX512(&t.Row)
 		all = append(all, t)
 	}
 	return all

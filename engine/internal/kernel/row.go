@@ -1,0 +1,233 @@
+package kernel
+
+import (
+	"math"
+)
+
+// Rows one at a time: the row's values become codes of one byte, all nodes of a run of trees are decided at once, and
+// a table lookup or a few shifts find each tree's leaf. Trees that this does not suit are walked, several at a time.
+const (
+	// RowSources is the largest number of sources of a row's codes.
+	RowSources = 128
+	// RowColumns is the size of a row of codes: source i has column 2*i, in which NaN is 0, and column 2*i+1, in which
+	// it is 255.
+	RowColumns = 2 * RowSources
+	// MaxRowCuts is the largest number of cuts of a source.
+	MaxRowCuts = 254
+	// FlatLeaves is the largest number of leaves of a flat tree, FlatWord the size of its outcomes in bytes.
+	FlatLeaves = 32
+	FlatWord   = FlatLeaves / 8
+	// HeapLeaves is the largest number of leaves of a heap tree, HeapDepth its depth.
+	HeapLeaves = 64
+	HeapDepth  = 6
+)
+
+// RowCodes is a row of codes.
+type RowCodes struct {
+	Codes [RowColumns]uint8
+	ranks [RowSources]uint8 // codes by source
+}
+
+// RowSource ranks one value of a row among up to MaxRowCuts cuts: a tree of up to three levels, eight cuts a node.
+type RowSource struct {
+	cuts   []float64 // ascending; NaN follows up to a multiple of 8, beyond len
+	pivots []float64 // the last cuts of blocks of 64, if there are more than 64, and those of blocks of 8, if more than 8
+}
+
+// NewRowSource prepares ascending cuts. It keeps the slice if it has room for the padding, which is written there.
+func NewRowSource(cuts []float64) RowSource {
+	n := len(cuts)
+	s := RowSource{cuts: cuts}
+	for range 8 - n%8 {
+		cuts = append(cuts, math.NaN())
+	}
+	s.cuts = cuts[:n]
+	last := func(i int) float64 {
+		if i < n {
+			return cuts[i]
+		}
+		return math.NaN()
+	}
+	if n > 64 {
+		for k := range 8 {
+			s.pivots = append(s.pivots, last(64*k+63))
+		}
+	}
+	if n > 8 {
+		for k := range 8 * (n/64 + 1) {
+			s.pivots = append(s.pivots, last(8*k+7))
+		}
+	}
+	return s
+}
+
+// N is the number of cuts.
+func (s *RowSource) N() int { return len(s.cuts) }
+
+// levels is the height of the source's tree.
+func (s *RowSource) levels() int {
+	switch n := len(s.cuts); {
+	case n > 64:
+		return 3
+	case n > 8:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// RowLevels counts sources that must be in ascending order of N: those of one level, and those of one or two.
+func RowLevels(sources []RowSource) (one, two int) {
+	for i := range sources {
+		switch sources[i].levels() {
+		case 1:
+			one++
+			two++
+		case 2:
+			two++
+		}
+	}
+	return one, two
+}
+
+// RowTable is a tier's functions for single rows.
+type RowTable struct {
+	// Codes writes the codes of a row: source i's from values[i], the number of cuts below it. values has RowSources
+	// elements. The sources are in the order that RowLevels wants, which gives one and two.
+	Codes func(codes *RowCodes, values []float64, sources []RowSource, one, two int)
+	// Outcomes decides 64 nodes a word: bit i%64 of out[i/64] is set iff node i goes right. nodes has 128 bytes for
+	// each word: 64 columns, all below columns, and 64 cuts; a node goes right iff its column's code is above its cut.
+	Outcomes func(out []uint64, nodes []uint8, codes *RowCodes, columns int)
+
+	// Flat writes the leaf numbers of len(numbers) trees of up to 32 leaves. Tree i's outcomes are bits 32*i.. of the
+	// outcomes. left has 32 words a tree: bit j of word l is set iff leaf l is to the left of node j. A row's leaf is
+	// the first one that is left of no node that went right.
+	Flat func(numbers []uint8, outcomes []uint64, left []uint32)
+	// FlatSum64 returns acc plus the leaves of len(offsets) such trees, one after the other: leaf l of tree i is
+	// leaves[offsets[i]+l].
+	FlatSum64 func(acc float64, outcomes []uint64, left, offsets []uint32, leaves []float64) float64
+	// FlatSum32 is FlatSum64 for float32.
+	FlatSum32 func(acc float32, outcomes []uint64, left, offsets []uint32, leaves []float32) float32
+
+	// Heap writes the leaf numbers of len(numbers) trees of depth HeapDepth at most. Tree i's outcomes are word i:
+	// node j's children are 2*j and 2*j+1, the root is 1, and place 64+p, below the last node, is leaf places[64*i+p].
+	// len(numbers) is a multiple of 8.
+	Heap func(numbers []uint8, outcomes []uint64, places []uint8)
+
+	// Walk writes the leaf numbers of len(numbers) trees of up to 256 leaves: tree i's root is entry roots[i]. See
+	// RowEntry.
+	Walk func(numbers []uint8, entries, roots []uint32, codes *RowCodes, columns int)
+
+	// AtOnce is set where Flat and Heap are faster than Walk.
+	AtOnce bool
+}
+
+// RowEntry makes an entry of a tree to walk: a node of that column and cut, whose left child is next entries further
+// on, with the right child behind it. A leaf has its number as column, a cut of 255, and next 0.
+func RowEntry(column, cut, next int) uint32 {
+	return uint32(column&0xff) | uint32(cut&0xff)<<8 | uint32(next)<<16
+}
+
+// newPortableRow returns the pure Go functions.
+func newPortableRow() RowTable {
+	return RowTable{
+		Codes: rowCodes, Outcomes: rowOutcomes, Flat: rowFlat, FlatSum64: rowFlatSum[float64], FlatSum32: rowFlatSum[float32],
+		Heap: rowHeap, Walk: rowWalk,
+	}
+}
+
+func rowCodes(codes *RowCodes, values []float64, sources []RowSource, _, _ int) {
+	for i := range sources {
+		cuts := sources[i].cuts
+		x := values[i]
+		k := 0
+		for n := len(cuts); n > 0; {
+			half := (n + 1) >> 1
+			k += half & -one(x > cuts[k+half-1])
+			n -= half
+		}
+		pair := codes.Codes[2*(i&(RowSources-1)):][:2]
+		pair[0], pair[1] = uint8(k), uint8(k)|uint8(-one(x != x))
+	}
+}
+
+func rowOutcomes(out []uint64, nodes []uint8, codes *RowCodes, _ int) {
+	for w := range out {
+		n := (*[128]uint8)(nodes[128*w:])
+		var x uint64
+		for i, column := range n[:64] {
+			x |= uint64(one(codes.Codes[column] > n[64+i])) << i
+		}
+		out[w] = x
+	}
+}
+
+func rowFlat(numbers []uint8, outcomes []uint64, left []uint32) {
+	for i := range numbers {
+		right := uint32(outcomes[i/2] >> (32 * (i % 2)))
+		leaf := 0
+		for l, m := range left[32*i : 32*i+32] {
+			if m&right == 0 {
+				leaf = l
+				break
+			}
+		}
+		numbers[i] = uint8(leaf)
+	}
+}
+
+func rowFlatSum[F float](acc F, outcomes []uint64, left, offsets []uint32, leaves []F) F {
+	var number [1]uint8
+	for i, at := range offsets {
+		right := outcomes[i/2] >> (32 * (i % 2))
+		rowFlat(number[:], []uint64{right}, left[32*i:])
+		acc += leaves[at+uint32(number[0])]
+	}
+	return acc
+}
+
+func rowHeap(numbers []uint8, outcomes []uint64, places []uint8) {
+	for i := range numbers {
+		at := uint64(1)
+		for range HeapDepth {
+			at = 2*at + outcomes[i]>>(at&63)&1
+		}
+		numbers[i] = places[64*i+int(at-64)]
+	}
+}
+
+// rowWalk takes eight trees a step before any takes the next, so that their steps overlap.
+func rowWalk(numbers []uint8, entries, roots []uint32, codes *RowCodes, _ int) {
+	c := &codes.Codes
+	for len(numbers) > 0 {
+		var at [8]uint32
+		n := copy(at[:], roots)
+		for i := n; i < 8; i++ {
+			at[i] = roots[0]
+		}
+		i0, i1, i2, i3, i4, i5, i6, i7 := at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
+		for {
+			e0, e1, e2, e3 := entries[i0], entries[i1], entries[i2], entries[i3]
+			e4, e5, e6, e7 := entries[i4], entries[i5], entries[i6], entries[i7]
+			i0 += e0>>16 + uint32(one(c[uint8(e0)] > uint8(e0>>8)))
+			i1 += e1>>16 + uint32(one(c[uint8(e1)] > uint8(e1>>8)))
+			i2 += e2>>16 + uint32(one(c[uint8(e2)] > uint8(e2>>8)))
+			i3 += e3>>16 + uint32(one(c[uint8(e3)] > uint8(e3>>8)))
+			i4 += e4>>16 + uint32(one(c[uint8(e4)] > uint8(e4>>8)))
+			i5 += e5>>16 + uint32(one(c[uint8(e5)] > uint8(e5>>8)))
+			i6 += e6>>16 + uint32(one(c[uint8(e6)] > uint8(e6>>8)))
+			i7 += e7>>16 + uint32(one(c[uint8(e7)] > uint8(e7>>8)))
+			if (e0|e1|e2|e3|e4|e5|e6|e7)>>16 == 0 {
+				break
+			}
+		}
+		at = [8]uint32{i0, i1, i2, i3, i4, i5, i6, i7}
+		for i, e := range at[:n] {
+			numbers[i] = uint8(entries[e])
+		}
+		numbers, roots = numbers[n:], roots[n:]
+	}
+}
+
+// words is the number of outcome words of n trees of the given bits each.
+func words(n, size int) int { return (n*size + 63) / 64 }
