@@ -87,6 +87,10 @@ python:
 python-legacy:
 	@tools/python/env.sh legacy
 
+.PHONY: python-bench
+python-bench:
+	@tools/python/env.sh bench
+
 .PHONY: tools
 tools: $(TOOLS)/.complete
 
@@ -98,4 +102,4 @@ $(TOOLS)/.complete: tools/go.mod tools/go.sum
 
 .PHONY: clean
 clean: ## Remove what the targets made inside the clone
-	rm -rf bin var .venv .venv-legacy
+	rm -rf bin var .venv .venv-legacy .venv-bench

@@ -3,6 +3,7 @@
 #
 #   tools/python/env.sh            .venv          Python 3.12, requirements.lock          (tests, examples)
 #   tools/python/env.sh legacy     .venv-legacy   Python 3.10, requirements-legacy.lock   (old golden files only)
+#   tools/python/env.sh bench      .venv-bench    Python 3.12, requirements-bench.lock    (the peers of make bench)
 #
 # Environments live in the cache, named by the hash of their lock file, so every clone shares them.
 set -euo pipefail
@@ -15,8 +16,9 @@ uv_version=0.13.9
 case "${1:-test}" in
 test) lock=$here/requirements.lock python=3.12 link=$root/.venv ;;
 legacy) lock=$here/requirements-legacy.lock python=3.10 link=$root/.venv-legacy ;;
+bench) lock=$here/requirements-bench.lock python=3.12 link=$root/.venv-bench ;;
 *)
-	echo "usage: $0 [test|legacy]" >&2
+	echo "usage: $0 [test|legacy|bench]" >&2
 	exit 2
 	;;
 esac
