@@ -56,15 +56,22 @@ func sum[F float](acc []F, arena []uint64, trees []Leaves, table []F, groups, w,
 	}
 }
 
+// Size64 is the number of elements that Lay64 writes: a multiple of 8, so that tables that follow each other start on
+// 64-byte boundaries.
+func Size64(bits int) int { return max(8, 1<<bits) }
+
+// Size32 is the number of elements that Lay32 writes.
+func Size32(bits int) int { return max(8, 1<<bits/2) }
+
 func layPlain64(table []uint64, leaves []float64, bits int) {
-	clear(table[:1<<bits])
+	clear(table[:Size64(bits)])
 	for i, v := range leaves {
 		table[i] = math.Float64bits(v)
 	}
 }
 
 func layPlain32(table []uint64, leaves []float32, bits int) {
-	clear(table[:max(1<<bits/2, 8)])
+	clear(table[:Size32(bits)])
 	for i, v := range leaves {
 		table[i/2] |= uint64(math.Float32bits(v)) << (32 * (i % 2))
 	}

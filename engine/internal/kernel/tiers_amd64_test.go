@@ -24,7 +24,7 @@ func TestTiersOfThisProcessor(t *testing.T) {
 	if has(flags, "avx2", "bmi2", "fma") {
 		want = append(want, kernel.AVX2)
 	}
-	if has(flags, "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vbmi", "bmi2") {
+	if has(flags, "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vbmi", "avx512_vbmi2", "gfni", "bmi2") {
 		want = append(want, kernel.AVX512)
 	}
 	var got []kernel.Tier
