@@ -4,7 +4,52 @@
 
 package kernel
 
-// blendAVX512 carries out n ops on words of 8 uint64s.
+// blendAVX512 carries out n ops.
 //
 //go:noescape
 func blendAVX512(arena *uint64, ops *uint16, n int)
+
+// andNotAVX512 writes n words from to on.
+//
+//go:noescape
+func andNotAVX512(arena *uint64, to int, from *uint32, n int, not int)
+
+// exceedAVX512 writes a word for each cut.
+//
+//go:noescape
+func exceedAVX512(m *uint64, p *uint64, cuts int, n int)
+
+// blendAVX2 carries out n ops.
+//
+//go:noescape
+func blendAVX2(arena *uint64, ops *uint16, n int)
+
+// andNotAVX2 writes n words from to on.
+//
+//go:noescape
+func andNotAVX2(arena *uint64, to int, from *uint32, n int, not int)
+
+// exceedAVX2 writes a word for each cut.
+//
+//go:noescape
+func exceedAVX2(m *uint64, p *uint64, cuts int, n int)
+
+// planes8AVX512 writes n of 1 to 8 planes of 512 codes.
+//
+//go:noescape
+func planes8AVX512(p *uint64, codes *uint8, n int)
+
+// planes16AVX512 writes n of 1 to 16 planes of 512 codes.
+//
+//go:noescape
+func planes16AVX512(p *uint64, codes *uint16, n int)
+
+// planes8AVX2 writes n of 1 to 8 planes of 256 codes.
+//
+//go:noescape
+func planes8AVX2(p *uint64, codes *uint8, n int)
+
+// planes16AVX2 writes n of 1 to 16 planes of 256 codes.
+//
+//go:noescape
+func planes16AVX2(p *uint64, codes *uint16, n int)

@@ -10,25 +10,1365 @@ TEXT ·blendAVX512(SB), NOSPLIT, $0-24
 	MOVQ arena+0(FP), AX
 	MOVQ ops+8(FP), CX
 	MOVQ n+16(FP), DX
+	SUBQ $0x04, DX
+	JLT  loopOne
 
-loop:
-	MOVQ       (CX), BX
-	MOVWQZX    BX, SI
-	SHLQ       $0x06, SI
-	SHRQ       $0x10, BX
-	MOVWQZX    BX, DI
-	SHLQ       $0x06, DI
-	SHRQ       $0x10, BX
-	MOVWQZX    BX, R8
-	SHLQ       $0x06, R8
-	SHRQ       $0x10, BX
+loopMany:
+	MOVL       (CX), SI
+	MOVWLZX    SI, BX
+	SHRL       $0x10, SI
 	SHLQ       $0x06, BX
-	VMOVDQA64  (AX)(SI*1), Z0
-	VMOVDQA64  (AX)(R8*1), Z1
-	VPTERNLOGQ $0xac, (AX)(DI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(BX*1)
+	SHLQ       $0x06, SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	SHLQ       $0x06, DI
+	SHLQ       $0x06, R8
+	VMOVDQA64  (AX)(BX*1), Z0
+	VMOVDQA64  (AX)(DI*1), Z1
+	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R8*1)
+	MOVL       8(CX), SI
+	MOVWLZX    SI, BX
+	SHRL       $0x10, SI
+	SHLQ       $0x06, BX
+	SHLQ       $0x06, SI
+	MOVL       12(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	SHLQ       $0x06, DI
+	SHLQ       $0x06, R8
+	VMOVDQA64  (AX)(BX*1), Z0
+	VMOVDQA64  (AX)(DI*1), Z1
+	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R8*1)
+	MOVL       16(CX), SI
+	MOVWLZX    SI, BX
+	SHRL       $0x10, SI
+	SHLQ       $0x06, BX
+	SHLQ       $0x06, SI
+	MOVL       20(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	SHLQ       $0x06, DI
+	SHLQ       $0x06, R8
+	VMOVDQA64  (AX)(BX*1), Z0
+	VMOVDQA64  (AX)(DI*1), Z1
+	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R8*1)
+	MOVL       24(CX), SI
+	MOVWLZX    SI, BX
+	SHRL       $0x10, SI
+	SHLQ       $0x06, BX
+	SHLQ       $0x06, SI
+	MOVL       28(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	SHLQ       $0x06, DI
+	SHLQ       $0x06, R8
+	VMOVDQA64  (AX)(BX*1), Z0
+	VMOVDQA64  (AX)(DI*1), Z1
+	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R8*1)
+	ADDQ       $0x20, CX
+	SUBQ       $0x04, DX
+	JGE        loopMany
+
+loopOne:
+	ADDQ $0x04, DX
+	JZ   loopDone
+
+loopLast:
+	MOVL       (CX), SI
+	MOVWLZX    SI, BX
+	SHRL       $0x10, SI
+	SHLQ       $0x06, BX
+	SHLQ       $0x06, SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	SHLQ       $0x06, DI
+	SHLQ       $0x06, R8
+	VMOVDQA64  (AX)(BX*1), Z0
+	VMOVDQA64  (AX)(DI*1), Z1
+	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R8*1)
 	ADDQ       $0x08, CX
 	DECQ       DX
-	JNZ        loop
+	JNZ        loopLast
+
+loopDone:
+	VZEROUPPER
+	RET
+
+// func andNotAVX512(arena *uint64, to int, from *uint32, n int, not int)
+// Requires: AVX, AVX512F
+TEXT ·andNotAVX512(SB), NOSPLIT, $0-40
+	MOVQ      arena+0(FP), AX
+	MOVQ      to+8(FP), CX
+	MOVQ      from+16(FP), DX
+	MOVQ      n+24(FP), BX
+	MOVQ      not+32(FP), SI
+	SHLQ      $0x06, CX
+	ADDQ      AX, CX
+	SHLQ      $0x06, SI
+	VMOVDQA64 (AX)(SI*1), Z0
+	SUBQ      $0x04, BX
+	JLT       loopOne
+
+loopMany:
+	MOVL      (DX), SI
+	SHLQ      $0x06, SI
+	VPANDNQ   (AX)(SI*1), Z0, Z1
+	VMOVDQA64 Z1, (CX)
+	MOVL      4(DX), SI
+	SHLQ      $0x06, SI
+	VPANDNQ   (AX)(SI*1), Z0, Z1
+	VMOVDQA64 Z1, 64(CX)
+	MOVL      8(DX), SI
+	SHLQ      $0x06, SI
+	VPANDNQ   (AX)(SI*1), Z0, Z1
+	VMOVDQA64 Z1, 128(CX)
+	MOVL      12(DX), SI
+	SHLQ      $0x06, SI
+	VPANDNQ   (AX)(SI*1), Z0, Z1
+	VMOVDQA64 Z1, 192(CX)
+	ADDQ      $0x10, DX
+	ADDQ      $0x00000100, CX
+	SUBQ      $0x04, BX
+	JGE       loopMany
+
+loopOne:
+	ADDQ $0x04, BX
+	JZ   loopDone
+
+loopLast:
+	MOVL      (DX), SI
+	SHLQ      $0x06, SI
+	VPANDNQ   (AX)(SI*1), Z0, Z1
+	VMOVDQA64 Z1, (CX)
+	ADDQ      $0x04, DX
+	ADDQ      $0x40, CX
+	DECQ      BX
+	JNZ       loopLast
+
+loopDone:
+	VZEROUPPER
+	RET
+
+// func exceedAVX512(m *uint64, p *uint64, cuts int, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·exceedAVX512(SB), NOSPLIT, $8-32
+	MOVQ      m+0(FP), AX
+	MOVQ      p+8(FP), CX
+	MOVQ      cuts+16(FP), DX
+	MOVQ      n+24(FP), BX
+	MOVQ      $0x00000001, SI
+	XORQ      DI, DI
+	TESTQ     DX, DX
+	JZ        end
+	MOVQ      BX, R8
+	IMUL3Q    $0x2b, BX, BX
+	SHRQ      $0x07, BX
+	SUBQ      BX, R8
+	SUBQ      BX, R8
+	SUBQ      BX, R8
+	JZ        sweep
+	VMOVDQA64 (CX), Z0
+	ADDQ      $0x40, CX
+	MOVQ      $0x00000002, SI
+	MOVQ      $0x00000001, DI
+	CMPQ      R8, $0x01
+	JEQ       first
+	VMOVDQA64 (CX), Z1
+	ADDQ      $0x40, CX
+	MOVQ      $0x00000004, SI
+	MOVQ      $0x00000002, DI
+	CMPQ      DX, $0x01
+	JEQ       either
+	VMOVDQA64 Z1, 64(AX)
+	CMPQ      DX, $0x02
+	JEQ       either
+	VPANDQ    Z0, Z1, Z2
+	VMOVDQA64 Z2, 128(AX)
+
+either:
+	VPORQ Z1, Z0, Z0
+
+first:
+	VMOVDQA64 Z0, (AX)
+
+sweep:
+	TESTQ     BX, BX
+	JZ        end
+	VMOVDQA64 (CX), Z0
+	VMOVDQA64 64(CX), Z1
+	VMOVDQA64 128(CX), Z2
+	ADDQ      $0x000000c0, CX
+	CMPQ      DX, SI
+	JLT       few
+	MOVQ      SI, R8
+	SHLQ      $0x06, R8
+	VPXORQ    Z3, Z3, Z3
+	VMOVDQA64 Z3, -64(AX)(R8*1)
+
+few:
+	SHRXQ DI, DX, R8
+	LEAQ  -1(SI), R9
+	ANDQ  DX, R9
+	MOVQ  SI, R12
+	CMPQ  R8, $0x08
+	JLT   partial
+	MOVQ  $0x00000008, R8
+	XORQ  R9, R9
+
+partial:
+	SUBQ R9, R12
+	MOVQ SI, R10
+	SHLQ $0x06, R10
+	MOVQ AX, R11
+	LEAQ 1(R8), R13
+	LEAQ (R10)(R10*2), R14
+	LEAQ (R10)(R10*4), R15
+	LEAQ (R14)(R10*4), BP
+
+segment:
+	TESTQ R9, R9
+	JZ    next
+	CMPQ  R13, $0x01
+	JEQ   cuts1
+	CMPQ  R13, $0x02
+	JEQ   cuts2
+	CMPQ  R13, $0x03
+	JEQ   cuts3
+	CMPQ  R13, $0x04
+	JEQ   cuts4
+	CMPQ  R13, $0x05
+	JEQ   cuts5
+	CMPQ  R13, $0x06
+	JEQ   cuts6
+	CMPQ  R13, $0x07
+	JEQ   cuts7
+	CMPQ  R13, $0x08
+	JEQ   cuts8
+	JMP   next
+
+cuts1:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z4
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xfe, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts1
+	JMP        next
+
+cuts2:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z5
+	VPTERNLOGQ $0xfe, Z2, Z1, Z5
+	VMOVDQA64  Z5, (R11)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xfe, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R10*1)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts2
+	JMP        next
+
+cuts3:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xfe, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R10*1)
+	VMOVDQA64  Z5, Z4
+	VPTERNLOGQ $0xea, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R10*2)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts3
+	JMP        next
+
+cuts4:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*1)
+	VMOVDQA64  Z5, Z5
+	VPTERNLOGQ $0xea, Z2, Z1, Z5
+	VMOVDQA64  Z5, (R11)(R10*2)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xea, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R14*1)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts4
+	JMP        next
+
+cuts5:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*2)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xea, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R14*1)
+	VMOVDQA64  Z5, Z4
+	VPTERNLOGQ $0xa8, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R10*4)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts5
+	JMP        next
+
+cuts6:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*2)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R14*1)
+	VMOVDQA64  Z5, Z5
+	VPTERNLOGQ $0xa8, Z2, Z1, Z5
+	VMOVDQA64  Z5, (R11)(R10*4)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xa8, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R15*1)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts6
+	JMP        next
+
+cuts7:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*2)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R14*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xa8, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*4)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0xa8, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R15*1)
+	VMOVDQA64  Z5, Z4
+	VPTERNLOGQ $0x80, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(R14*2)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts7
+	JMP        next
+
+cuts8:
+	VMOVDQA64  (R11), Z4
+	VPORQ      Z0, Z4, Z5
+	VPANDQ     Z0, Z4, Z4
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xfe, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*2)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xea, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R14*1)
+	VMOVDQA64  Z5, Z6
+	VPTERNLOGQ $0xa8, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R10*4)
+	VMOVDQA64  Z4, Z6
+	VPTERNLOGQ $0xa8, Z2, Z1, Z6
+	VMOVDQA64  Z6, (R11)(R15*1)
+	VMOVDQA64  Z5, Z5
+	VPTERNLOGQ $0x80, Z2, Z1, Z5
+	VMOVDQA64  Z5, (R11)(R14*2)
+	VMOVDQA64  Z4, Z4
+	VPTERNLOGQ $0x80, Z2, Z1, Z4
+	VMOVDQA64  Z4, (R11)(BP*1)
+	ADDQ       $0x40, R11
+	DECQ       R9
+	JNZ        cuts8
+
+next:
+	MOVQ  R8, R13
+	MOVQ  R12, R9
+	XORQ  R12, R12
+	TESTQ R9, R9
+	JNZ   segment
+	SHLQ  $0x03, SI
+	ADDQ  $0x03, DI
+	DECQ  BX
+	JMP   sweep
+
+end:
+	VZEROUPPER
+	RET
+
+// func blendAVX2(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·blendAVX2(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $0x04, DX
+	JLT  loopOne
+
+loopMany:
+	MOVL    (CX), SI
+	MOVWLZX SI, BX
+	SHRL    $0x10, SI
+	SHLQ    $0x05, BX
+	SHLQ    $0x05, SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	SHLQ    $0x05, DI
+	SHLQ    $0x05, R8
+	VMOVDQA (AX)(BX*1), Y0
+	VMOVDQA (AX)(DI*1), Y1
+	VPAND   (AX)(SI*1), Y1, Y2
+	VPANDN  Y0, Y1, Y1
+	VPOR    Y2, Y1, Y1
+	VMOVDQA Y1, (AX)(R8*1)
+	MOVL    8(CX), SI
+	MOVWLZX SI, BX
+	SHRL    $0x10, SI
+	SHLQ    $0x05, BX
+	SHLQ    $0x05, SI
+	MOVL    12(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	SHLQ    $0x05, DI
+	SHLQ    $0x05, R8
+	VMOVDQA (AX)(BX*1), Y0
+	VMOVDQA (AX)(DI*1), Y1
+	VPAND   (AX)(SI*1), Y1, Y2
+	VPANDN  Y0, Y1, Y1
+	VPOR    Y2, Y1, Y1
+	VMOVDQA Y1, (AX)(R8*1)
+	MOVL    16(CX), SI
+	MOVWLZX SI, BX
+	SHRL    $0x10, SI
+	SHLQ    $0x05, BX
+	SHLQ    $0x05, SI
+	MOVL    20(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	SHLQ    $0x05, DI
+	SHLQ    $0x05, R8
+	VMOVDQA (AX)(BX*1), Y0
+	VMOVDQA (AX)(DI*1), Y1
+	VPAND   (AX)(SI*1), Y1, Y2
+	VPANDN  Y0, Y1, Y1
+	VPOR    Y2, Y1, Y1
+	VMOVDQA Y1, (AX)(R8*1)
+	MOVL    24(CX), SI
+	MOVWLZX SI, BX
+	SHRL    $0x10, SI
+	SHLQ    $0x05, BX
+	SHLQ    $0x05, SI
+	MOVL    28(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	SHLQ    $0x05, DI
+	SHLQ    $0x05, R8
+	VMOVDQA (AX)(BX*1), Y0
+	VMOVDQA (AX)(DI*1), Y1
+	VPAND   (AX)(SI*1), Y1, Y2
+	VPANDN  Y0, Y1, Y1
+	VPOR    Y2, Y1, Y1
+	VMOVDQA Y1, (AX)(R8*1)
+	ADDQ    $0x20, CX
+	SUBQ    $0x04, DX
+	JGE     loopMany
+
+loopOne:
+	ADDQ $0x04, DX
+	JZ   loopDone
+
+loopLast:
+	MOVL    (CX), SI
+	MOVWLZX SI, BX
+	SHRL    $0x10, SI
+	SHLQ    $0x05, BX
+	SHLQ    $0x05, SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	SHLQ    $0x05, DI
+	SHLQ    $0x05, R8
+	VMOVDQA (AX)(BX*1), Y0
+	VMOVDQA (AX)(DI*1), Y1
+	VPAND   (AX)(SI*1), Y1, Y2
+	VPANDN  Y0, Y1, Y1
+	VPOR    Y2, Y1, Y1
+	VMOVDQA Y1, (AX)(R8*1)
+	ADDQ    $0x08, CX
+	DECQ    DX
+	JNZ     loopLast
+
+loopDone:
+	VZEROUPPER
+	RET
+
+// func andNotAVX2(arena *uint64, to int, from *uint32, n int, not int)
+// Requires: AVX, AVX2
+TEXT ·andNotAVX2(SB), NOSPLIT, $0-40
+	MOVQ    arena+0(FP), AX
+	MOVQ    to+8(FP), CX
+	MOVQ    from+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    not+32(FP), SI
+	SHLQ    $0x05, CX
+	ADDQ    AX, CX
+	SHLQ    $0x05, SI
+	VMOVDQA (AX)(SI*1), Y0
+	SUBQ    $0x04, BX
+	JLT     loopOne
+
+loopMany:
+	MOVL    (DX), SI
+	SHLQ    $0x05, SI
+	VPANDN  (AX)(SI*1), Y0, Y1
+	VMOVDQA Y1, (CX)
+	MOVL    4(DX), SI
+	SHLQ    $0x05, SI
+	VPANDN  (AX)(SI*1), Y0, Y1
+	VMOVDQA Y1, 32(CX)
+	MOVL    8(DX), SI
+	SHLQ    $0x05, SI
+	VPANDN  (AX)(SI*1), Y0, Y1
+	VMOVDQA Y1, 64(CX)
+	MOVL    12(DX), SI
+	SHLQ    $0x05, SI
+	VPANDN  (AX)(SI*1), Y0, Y1
+	VMOVDQA Y1, 96(CX)
+	ADDQ    $0x10, DX
+	ADDQ    $0x00000080, CX
+	SUBQ    $0x04, BX
+	JGE     loopMany
+
+loopOne:
+	ADDQ $0x04, BX
+	JZ   loopDone
+
+loopLast:
+	MOVL    (DX), SI
+	SHLQ    $0x05, SI
+	VPANDN  (AX)(SI*1), Y0, Y1
+	VMOVDQA Y1, (CX)
+	ADDQ    $0x04, DX
+	ADDQ    $0x20, CX
+	DECQ    BX
+	JNZ     loopLast
+
+loopDone:
+	VZEROUPPER
+	RET
+
+// func exceedAVX2(m *uint64, p *uint64, cuts int, n int)
+// Requires: AVX, AVX2, BMI2
+TEXT ·exceedAVX2(SB), NOSPLIT, $8-32
+	MOVQ    m+0(FP), AX
+	MOVQ    p+8(FP), CX
+	MOVQ    cuts+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    $0x00000001, SI
+	XORQ    DI, DI
+	TESTQ   DX, DX
+	JZ      end
+	MOVQ    BX, R8
+	IMUL3Q  $0x2b, BX, BX
+	SHRQ    $0x07, BX
+	SUBQ    BX, R8
+	SUBQ    BX, R8
+	SUBQ    BX, R8
+	JZ      sweep
+	VMOVDQA (CX), Y0
+	ADDQ    $0x20, CX
+	MOVQ    $0x00000002, SI
+	MOVQ    $0x00000001, DI
+	CMPQ    R8, $0x01
+	JEQ     first
+	VMOVDQA (CX), Y1
+	ADDQ    $0x20, CX
+	MOVQ    $0x00000004, SI
+	MOVQ    $0x00000002, DI
+	CMPQ    DX, $0x01
+	JEQ     either
+	VMOVDQA Y1, 32(AX)
+	CMPQ    DX, $0x02
+	JEQ     either
+	VPAND   Y0, Y1, Y2
+	VMOVDQA Y2, 64(AX)
+
+either:
+	VPOR Y1, Y0, Y0
+
+first:
+	VMOVDQA Y0, (AX)
+
+sweep:
+	TESTQ   BX, BX
+	JZ      end
+	VMOVDQA (CX), Y0
+	VMOVDQA 32(CX), Y1
+	VMOVDQA 64(CX), Y2
+	ADDQ    $0x60, CX
+	CMPQ    DX, SI
+	JLT     few
+	MOVQ    SI, R8
+	SHLQ    $0x05, R8
+	VPXOR   Y3, Y3, Y3
+	VMOVDQA Y3, -32(AX)(R8*1)
+
+few:
+	SHRXQ DI, DX, R8
+	LEAQ  -1(SI), R9
+	ANDQ  DX, R9
+	MOVQ  SI, R12
+	CMPQ  R8, $0x08
+	JLT   partial
+	MOVQ  $0x00000008, R8
+	XORQ  R9, R9
+
+partial:
+	SUBQ R9, R12
+	MOVQ SI, R10
+	SHLQ $0x05, R10
+	MOVQ AX, R11
+	LEAQ 1(R8), R13
+	LEAQ (R10)(R10*2), R14
+	LEAQ (R10)(R10*4), R15
+	LEAQ (R14)(R10*4), BP
+
+segment:
+	TESTQ R9, R9
+	JZ    next
+	CMPQ  R13, $0x01
+	JEQ   cuts1
+	CMPQ  R13, $0x02
+	JEQ   cuts2
+	CMPQ  R13, $0x03
+	JEQ   cuts3
+	CMPQ  R13, $0x04
+	JEQ   cuts4
+	CMPQ  R13, $0x05
+	JEQ   cuts5
+	CMPQ  R13, $0x06
+	JEQ   cuts6
+	CMPQ  R13, $0x07
+	JEQ   cuts7
+	CMPQ  R13, $0x08
+	JEQ   cuts8
+	JMP   next
+
+cuts1:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y3
+	VPOR    Y1, Y3, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts1
+	JMP     next
+
+cuts2:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y4
+	VPOR    Y2, Y4, Y4
+	VMOVDQA Y4, (R11)
+	VPOR    Y1, Y3, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R10*1)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts2
+	JMP     next
+
+cuts3:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R10*1)
+	VPAND   Y1, Y4, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R10*2)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts3
+	JMP     next
+
+cuts4:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*1)
+	VPAND   Y1, Y4, Y4
+	VPOR    Y2, Y4, Y4
+	VMOVDQA Y4, (R11)(R10*2)
+	VPAND   Y1, Y3, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R14*1)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts4
+	JMP     next
+
+cuts5:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*1)
+	VPAND   Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*2)
+	VPAND   Y1, Y3, Y3
+	VPOR    Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R14*1)
+	VPOR    Y1, Y4, Y3
+	VPAND   Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R10*4)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts5
+	JMP     next
+
+cuts6:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*1)
+	VPAND   Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*2)
+	VPAND   Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R14*1)
+	VPOR    Y1, Y4, Y4
+	VPAND   Y2, Y4, Y4
+	VMOVDQA Y4, (R11)(R10*4)
+	VPOR    Y1, Y3, Y3
+	VPAND   Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R15*1)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts6
+	JMP     next
+
+cuts7:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*1)
+	VPAND   Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*2)
+	VPAND   Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R14*1)
+	VPOR    Y1, Y4, Y5
+	VPAND   Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*4)
+	VPOR    Y1, Y3, Y3
+	VPAND   Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R15*1)
+	VPAND   Y1, Y4, Y3
+	VPAND   Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(R14*2)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts7
+	JMP     next
+
+cuts8:
+	VMOVDQA (R11), Y3
+	VPOR    Y0, Y3, Y4
+	VPAND   Y0, Y3, Y3
+	VPOR    Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)
+	VPOR    Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*1)
+	VPAND   Y1, Y4, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*2)
+	VPAND   Y1, Y3, Y5
+	VPOR    Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R14*1)
+	VPOR    Y1, Y4, Y5
+	VPAND   Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R10*4)
+	VPOR    Y1, Y3, Y5
+	VPAND   Y2, Y5, Y5
+	VMOVDQA Y5, (R11)(R15*1)
+	VPAND   Y1, Y4, Y4
+	VPAND   Y2, Y4, Y4
+	VMOVDQA Y4, (R11)(R14*2)
+	VPAND   Y1, Y3, Y3
+	VPAND   Y2, Y3, Y3
+	VMOVDQA Y3, (R11)(BP*1)
+	ADDQ    $0x20, R11
+	DECQ    R9
+	JNZ     cuts8
+
+next:
+	MOVQ  R8, R13
+	MOVQ  R12, R9
+	XORQ  R12, R12
+	TESTQ R9, R9
+	JNZ   segment
+	SHLQ  $0x03, SI
+	ADDQ  $0x03, DI
+	DECQ  BX
+	JMP   sweep
+
+end:
+	VZEROUPPER
+	RET
+
+// func planes8AVX512(p *uint64, codes *uint8, n int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·planes8AVX512(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), AX
+	MOVQ codes+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ $0x00000008, BX
+
+group:
+	VMOVDQU64 (CX), Z0
+	CMPQ      DX, $0x07
+	JLE       bits7
+	VPMOVB2M  Z0, K1
+	KMOVQ     K1, 448(AX)
+
+bits7:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x06
+	JLE      bits6
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 384(AX)
+
+bits6:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x05
+	JLE      bits5
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 320(AX)
+
+bits5:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x04
+	JLE      bits4
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 256(AX)
+
+bits4:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x03
+	JLE      bits3
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 192(AX)
+
+bits3:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x02
+	JLE      bits2
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 128(AX)
+
+bits2:
+	VPADDB   Z0, Z0, Z0
+	CMPQ     DX, $0x01
+	JLE      bits1
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, 64(AX)
+
+bits1:
+	VPADDB   Z0, Z0, Z0
+	VPMOVB2M Z0, K1
+	KMOVQ    K1, (AX)
+	ADDQ     $0x40, CX
+	ADDQ     $0x08, AX
+	DECQ     BX
+	JNZ      group
+	VZEROUPPER
+	RET
+
+DATA bitsEvenBytes<>+0(SB)/1, $0x00
+DATA bitsEvenBytes<>+1(SB)/1, $0x02
+DATA bitsEvenBytes<>+2(SB)/1, $0x04
+DATA bitsEvenBytes<>+3(SB)/1, $0x06
+DATA bitsEvenBytes<>+4(SB)/1, $0x08
+DATA bitsEvenBytes<>+5(SB)/1, $0x0a
+DATA bitsEvenBytes<>+6(SB)/1, $0x0c
+DATA bitsEvenBytes<>+7(SB)/1, $0x0e
+DATA bitsEvenBytes<>+8(SB)/1, $0x10
+DATA bitsEvenBytes<>+9(SB)/1, $0x12
+DATA bitsEvenBytes<>+10(SB)/1, $0x14
+DATA bitsEvenBytes<>+11(SB)/1, $0x16
+DATA bitsEvenBytes<>+12(SB)/1, $0x18
+DATA bitsEvenBytes<>+13(SB)/1, $0x1a
+DATA bitsEvenBytes<>+14(SB)/1, $0x1c
+DATA bitsEvenBytes<>+15(SB)/1, $0x1e
+DATA bitsEvenBytes<>+16(SB)/1, $0x20
+DATA bitsEvenBytes<>+17(SB)/1, $0x22
+DATA bitsEvenBytes<>+18(SB)/1, $0x24
+DATA bitsEvenBytes<>+19(SB)/1, $0x26
+DATA bitsEvenBytes<>+20(SB)/1, $0x28
+DATA bitsEvenBytes<>+21(SB)/1, $0x2a
+DATA bitsEvenBytes<>+22(SB)/1, $0x2c
+DATA bitsEvenBytes<>+23(SB)/1, $0x2e
+DATA bitsEvenBytes<>+24(SB)/1, $0x30
+DATA bitsEvenBytes<>+25(SB)/1, $0x32
+DATA bitsEvenBytes<>+26(SB)/1, $0x34
+DATA bitsEvenBytes<>+27(SB)/1, $0x36
+DATA bitsEvenBytes<>+28(SB)/1, $0x38
+DATA bitsEvenBytes<>+29(SB)/1, $0x3a
+DATA bitsEvenBytes<>+30(SB)/1, $0x3c
+DATA bitsEvenBytes<>+31(SB)/1, $0x3e
+DATA bitsEvenBytes<>+32(SB)/1, $0x40
+DATA bitsEvenBytes<>+33(SB)/1, $0x42
+DATA bitsEvenBytes<>+34(SB)/1, $0x44
+DATA bitsEvenBytes<>+35(SB)/1, $0x46
+DATA bitsEvenBytes<>+36(SB)/1, $0x48
+DATA bitsEvenBytes<>+37(SB)/1, $0x4a
+DATA bitsEvenBytes<>+38(SB)/1, $0x4c
+DATA bitsEvenBytes<>+39(SB)/1, $0x4e
+DATA bitsEvenBytes<>+40(SB)/1, $0x50
+DATA bitsEvenBytes<>+41(SB)/1, $0x52
+DATA bitsEvenBytes<>+42(SB)/1, $0x54
+DATA bitsEvenBytes<>+43(SB)/1, $0x56
+DATA bitsEvenBytes<>+44(SB)/1, $0x58
+DATA bitsEvenBytes<>+45(SB)/1, $0x5a
+DATA bitsEvenBytes<>+46(SB)/1, $0x5c
+DATA bitsEvenBytes<>+47(SB)/1, $0x5e
+DATA bitsEvenBytes<>+48(SB)/1, $0x60
+DATA bitsEvenBytes<>+49(SB)/1, $0x62
+DATA bitsEvenBytes<>+50(SB)/1, $0x64
+DATA bitsEvenBytes<>+51(SB)/1, $0x66
+DATA bitsEvenBytes<>+52(SB)/1, $0x68
+DATA bitsEvenBytes<>+53(SB)/1, $0x6a
+DATA bitsEvenBytes<>+54(SB)/1, $0x6c
+DATA bitsEvenBytes<>+55(SB)/1, $0x6e
+DATA bitsEvenBytes<>+56(SB)/1, $0x70
+DATA bitsEvenBytes<>+57(SB)/1, $0x72
+DATA bitsEvenBytes<>+58(SB)/1, $0x74
+DATA bitsEvenBytes<>+59(SB)/1, $0x76
+DATA bitsEvenBytes<>+60(SB)/1, $0x78
+DATA bitsEvenBytes<>+61(SB)/1, $0x7a
+DATA bitsEvenBytes<>+62(SB)/1, $0x7c
+DATA bitsEvenBytes<>+63(SB)/1, $0x7e
+GLOBL bitsEvenBytes<>(SB), RODATA|NOPTR, $64
+
+// func planes16AVX512(p *uint64, codes *uint16, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, CMOV
+TEXT ·planes16AVX512(SB), NOSPLIT, $0-24
+	MOVQ      p+0(FP), AX
+	MOVQ      codes+8(FP), CX
+	MOVQ      n+16(FP), DX
+	MOVQ      $0x00000008, BX
+	CMPQ      DX, BX
+	CMOVQLT   DX, BX
+	SUBQ      $0x08, DX
+	MOVQ      $0x00000008, SI
+	VMOVDQU64 bitsEvenBytes<>+0(SB), Z0
+
+group:
+	VMOVDQU64 (CX), Z2
+	VMOVDQU64 64(CX), Z3
+	VMOVDQA64 Z0, Z1
+	VPERMI2B  Z3, Z2, Z1
+	VPSRLW    $0x08, Z2, Z2
+	VPSRLW    $0x08, Z3, Z3
+	VMOVDQA64 Z0, Z4
+	VPERMI2B  Z3, Z2, Z4
+	CMPQ      BX, $0x07
+	JLE       bitsLow7
+	VPMOVB2M  Z1, K1
+	KMOVQ     K1, 448(AX)
+
+bitsLow7:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x06
+	JLE      bitsLow6
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 384(AX)
+
+bitsLow6:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x05
+	JLE      bitsLow5
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 320(AX)
+
+bitsLow5:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x04
+	JLE      bitsLow4
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 256(AX)
+
+bitsLow4:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x03
+	JLE      bitsLow3
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 192(AX)
+
+bitsLow3:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x02
+	JLE      bitsLow2
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 128(AX)
+
+bitsLow2:
+	VPADDB   Z1, Z1, Z1
+	CMPQ     BX, $0x01
+	JLE      bitsLow1
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, 64(AX)
+
+bitsLow1:
+	VPADDB   Z1, Z1, Z1
+	VPMOVB2M Z1, K1
+	KMOVQ    K1, (AX)
+	TESTQ    DX, DX
+	JLE      noHigh
+	CMPQ     DX, $0x07
+	JLE      bitsHigh7
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 960(AX)
+
+bitsHigh7:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x06
+	JLE      bitsHigh6
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 896(AX)
+
+bitsHigh6:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x05
+	JLE      bitsHigh5
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 832(AX)
+
+bitsHigh5:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x04
+	JLE      bitsHigh4
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 768(AX)
+
+bitsHigh4:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x03
+	JLE      bitsHigh3
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 704(AX)
+
+bitsHigh3:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x02
+	JLE      bitsHigh2
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 640(AX)
+
+bitsHigh2:
+	VPADDB   Z4, Z4, Z4
+	CMPQ     DX, $0x01
+	JLE      bitsHigh1
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 576(AX)
+
+bitsHigh1:
+	VPADDB   Z4, Z4, Z4
+	VPMOVB2M Z4, K1
+	KMOVQ    K1, 512(AX)
+
+noHigh:
+	ADDQ $0x00000080, CX
+	ADDQ $0x08, AX
+	DECQ SI
+	JNZ  group
+	VZEROUPPER
+	RET
+
+// func planes8AVX2(p *uint64, codes *uint8, n int)
+// Requires: AVX, AVX2
+TEXT ·planes8AVX2(SB), NOSPLIT, $0-24
+	MOVQ p+0(FP), AX
+	MOVQ codes+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ $0x00000008, BX
+
+group:
+	VMOVDQU   (CX), Y0
+	CMPQ      DX, $0x07
+	JLE       bits7
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 224(AX)
+
+bits7:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x06
+	JLE       bits6
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 192(AX)
+
+bits6:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x05
+	JLE       bits5
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 160(AX)
+
+bits5:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x04
+	JLE       bits4
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 128(AX)
+
+bits4:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x03
+	JLE       bits3
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 96(AX)
+
+bits3:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x02
+	JLE       bits2
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 64(AX)
+
+bits2:
+	VPADDB    Y0, Y0, Y0
+	CMPQ      DX, $0x01
+	JLE       bits1
+	VPMOVMSKB Y0, SI
+	MOVL      SI, 32(AX)
+
+bits1:
+	VPADDB    Y0, Y0, Y0
+	VPMOVMSKB Y0, SI
+	MOVL      SI, (AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x04, AX
+	DECQ      BX
+	JNZ       group
+	VZEROUPPER
+	RET
+
+// func planes16AVX2(p *uint64, codes *uint16, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·planes16AVX2(SB), NOSPLIT, $0-24
+	MOVQ     p+0(FP), AX
+	MOVQ     codes+8(FP), CX
+	MOVQ     n+16(FP), DX
+	MOVQ     $0x00000008, BX
+	CMPQ     DX, BX
+	CMOVQLT  DX, BX
+	SUBQ     $0x08, DX
+	MOVQ     $0x00000008, SI
+	VPCMPEQW Y0, Y0, Y0
+	VPSRLW   $0x08, Y0, Y0
+
+group:
+	VMOVDQU   (CX), Y1
+	VMOVDQU   32(CX), Y2
+	VPAND     Y0, Y1, Y3
+	VPAND     Y0, Y2, Y4
+	VPSRLW    $0x08, Y1, Y1
+	VPSRLW    $0x08, Y2, Y2
+	VPACKUSWB Y4, Y3, Y3
+	VPACKUSWB Y2, Y1, Y4
+	VPERMQ    $0xd8, Y3, Y3
+	VPERMQ    $0xd8, Y4, Y4
+	CMPQ      BX, $0x07
+	JLE       bitsLow7
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 224(AX)
+
+bitsLow7:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x06
+	JLE       bitsLow6
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 192(AX)
+
+bitsLow6:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x05
+	JLE       bitsLow5
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 160(AX)
+
+bitsLow5:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x04
+	JLE       bitsLow4
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 128(AX)
+
+bitsLow4:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x03
+	JLE       bitsLow3
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 96(AX)
+
+bitsLow3:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x02
+	JLE       bitsLow2
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 64(AX)
+
+bitsLow2:
+	VPADDB    Y3, Y3, Y3
+	CMPQ      BX, $0x01
+	JLE       bitsLow1
+	VPMOVMSKB Y3, DI
+	MOVL      DI, 32(AX)
+
+bitsLow1:
+	VPADDB    Y3, Y3, Y3
+	VPMOVMSKB Y3, DI
+	MOVL      DI, (AX)
+	TESTQ     DX, DX
+	JLE       noHigh
+	CMPQ      DX, $0x07
+	JLE       bitsHigh7
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 480(AX)
+
+bitsHigh7:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x06
+	JLE       bitsHigh6
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 448(AX)
+
+bitsHigh6:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x05
+	JLE       bitsHigh5
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 416(AX)
+
+bitsHigh5:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x04
+	JLE       bitsHigh4
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 384(AX)
+
+bitsHigh4:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x03
+	JLE       bitsHigh3
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 352(AX)
+
+bitsHigh3:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x02
+	JLE       bitsHigh2
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 320(AX)
+
+bitsHigh2:
+	VPADDB    Y4, Y4, Y4
+	CMPQ      DX, $0x01
+	JLE       bitsHigh1
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 288(AX)
+
+bitsHigh1:
+	VPADDB    Y4, Y4, Y4
+	VPMOVMSKB Y4, DI
+	MOVL      DI, 256(AX)
+
+noHigh:
+	ADDQ $0x40, CX
+	ADDQ $0x04, AX
+	DECQ SI
+	JNZ  group
 	VZEROUPPER
 	RET

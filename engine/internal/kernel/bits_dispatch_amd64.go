@@ -5,13 +5,54 @@ package kernel
 import "unsafe"
 
 // useBitsAVX2 puts the assembly of bits.go's functions into t.
-func useBitsAVX2(*Table) {}
-
-// useBitsAVX512 puts the assembly of bits.go's functions into t.
-func useBitsAVX512(t *Table) {
+func useBitsAVX2(t *Table) {
+	t.Planes8 = func(p []uint64, codes []uint8, n int) {
+		if n > 0 {
+			planes8AVX2(first(p, 4*n), first(codes, 256), n)
+		}
+	}
+	t.Planes16 = func(p []uint64, codes []uint16, n int) {
+		if n > 0 {
+			planes16AVX2(first(p, 4*n), first(codes, 256), n)
+		}
+	}
+	t.Exceed = func(m, p []uint64, cuts, n int) { exceedAVX2(first(m, 4*cuts), first(p, 4*n), cuts, n) }
+	t.AndNot = func(arena []uint64, to int, from []uint32, not int) {
+		if len(from) > 0 {
+			andNotAVX2(first(arena, 4*(to+len(from))), to, &from[0], len(from), not)
+		}
+	}
 	t.Blend = func(arena []uint64, ops []Op) {
 		if len(ops) > 0 {
-			blendAVX512(unsafe.SliceData(arena), (*uint16)(unsafe.Pointer(unsafe.SliceData(ops))), len(ops))
+			blendAVX2(first(arena, 4), &ops[0].A, len(ops))
 		}
 	}
 }
+
+// useBitsAVX512 puts the assembly of bits.go's functions into t.
+func useBitsAVX512(t *Table) {
+	t.Planes8 = func(p []uint64, codes []uint8, n int) {
+		if n > 0 {
+			planes8AVX512(first(p, 8*n), first(codes, 512), n)
+		}
+	}
+	t.Planes16 = func(p []uint64, codes []uint16, n int) {
+		if n > 0 {
+			planes16AVX512(first(p, 8*n), first(codes, 512), n)
+		}
+	}
+	t.Exceed = func(m, p []uint64, cuts, n int) { exceedAVX512(first(m, 8*cuts), first(p, 8*n), cuts, n) }
+	t.AndNot = func(arena []uint64, to int, from []uint32, not int) {
+		if len(from) > 0 {
+			andNotAVX512(first(arena, 8*(to+len(from))), to, &from[0], len(from), not)
+		}
+	}
+	t.Blend = func(arena []uint64, ops []Op) {
+		if len(ops) > 0 {
+			blendAVX512(first(arena, 8), &ops[0].A, len(ops))
+		}
+	}
+}
+
+// first returns the address of the first of at least n elements.
+func first[T any](s []T, n int) *T { return unsafe.SliceData(s[:n]) }

@@ -1,9 +1,14 @@
 // Command bits generates the assembly of bits.go's functions.
+//
+// A word is one vector register: 512 rows in ZMM, 256 in YMM. Most functions are written once for both (see vector).
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel/_gen/gen"
 )
@@ -11,30 +16,315 @@ import (
 func main() { gen.File(write) }
 
 func write() {
-	blend512()
+	for _, v := range []vector{{wide: true}, {}} {
+		blend(v)
+		andNot(v)
+		exceed(v)
+	}
+	planesAVX512()
+	planesAVX2()
 }
 
-// blend512 is Blend for words of 512 bits.
-func blend512() {
-	gen.Func("blendAVX512", "carries out n ops on words of 8 uint64s.", "func(arena *uint64, ops *uint16, n int)")
-	arena, ops, n := gen.Arg("arena"), gen.Arg("ops"), gen.Arg("n")
-	Label("loop")
-	op, a, b, m := GP64(), GP64(), GP64(), GP64()
-	MOVQ(gen.At(ops, 0), op)
-	for i, r := range []Op{a, b, m} {
-		_ = i
-		MOVWQZX(op.As16(), r)
-		SHLQ(U8(6), r)
-		SHRQ(U8(16), op)
+// vector is a width of words.
+type vector struct{ wide bool }
+
+func (v vector) name(base string) string {
+	if v.wide {
+		return base + "AVX512"
 	}
-	SHLQ(U8(6), op)
-	x, y := ZMM(), ZMM()
-	VMOVDQA64(gen.Indexed(arena, a, 1, 0), x)
-	VMOVDQA64(gen.Indexed(arena, m, 1, 0), y)
-	VPTERNLOGQ(U8(0xac), gen.Indexed(arena, b, 1, 0), x, y)
-	VMOVDQA64(y, gen.Indexed(arena, op, 1, 0))
-	ADDQ(U8(8), ops)
+	return base + "AVX2"
+}
+
+// size is the number of bytes of a word, 1<<shift.
+func (v vector) size() int {
+	if v.wide {
+		return 64
+	}
+	return 32
+}
+
+func (v vector) shift() Constant {
+	if v.wide {
+		return U8(6)
+	}
+	return U8(5)
+}
+
+func (v vector) register() reg.VecVirtual {
+	if v.wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// move loads, stores or copies a word.
+func (v vector) move(from, to Op) {
+	if v.wide {
+		VMOVDQA64(from, to)
+	} else {
+		VMOVDQA(from, to)
+	}
+}
+
+func (v vector) and(a Op, b, to reg.Register) {
+	if v.wide {
+		VPANDQ(a, b, to)
+	} else {
+		VPAND(a, b, to)
+	}
+}
+
+func (v vector) or(a Op, b, to reg.Register) {
+	if v.wide {
+		VPORQ(a, b, to)
+	} else {
+		VPOR(a, b, to)
+	}
+}
+
+func (v vector) zero(to reg.Register) {
+	if v.wide {
+		VPXORQ(to, to, to)
+	} else {
+		VPXOR(to, to, to)
+	}
+}
+
+// loop repeats f n times, four at a time as long as there are four: f emits the code for step u of unroll, next moves on.
+func loop(name string, n reg.Register, unroll int, f func(u int), next func(steps int)) {
+	one, many, done := name+"One", name+"Many", name+"Done"
+	SUBQ(gen.Int(unroll), n)
+	JLT(LabelRef(one))
+	Label(many)
+	for u := range unroll {
+		f(u)
+	}
+	next(unroll)
+	SUBQ(gen.Int(unroll), n)
+	JGE(LabelRef(many))
+	Label(one)
+	ADDQ(gen.Int(unroll), n)
+	JZ(LabelRef(done))
+	Label(name + "Last")
+	f(0)
+	next(1)
 	DECQ(n)
-	JNZ(LabelRef("loop"))
+	JNZ(LabelRef(name + "Last"))
+	Label(done)
+}
+
+// blend is Blend. Two indices come with one load: there are three load ports for scalars and two for words of 512 bits,
+// and four loads of an index each were slower, as was one load of all (table in docs/design/0008).
+func blend(v vector) {
+	gen.Func(v.name("blend"), "carries out n ops.", "func(arena *uint64, ops *uint16, n int)")
+	arena, ops, n := gen.Arg("arena"), gen.Arg("ops"), gen.Arg("n")
+	indices := func(disp int) (reg.Register, reg.Register) {
+		first, second := GP64(), GP64()
+		MOVL(gen.At(ops, disp), second.As32())
+		MOVWLZX(second.As16(), first.As32())
+		SHRL(U8(16), second.As32())
+		SHLQ(v.shift(), first)
+		SHLQ(v.shift(), second)
+		return first, second
+	}
+	// Each step stores before the next one loads: a step may read the word that the step before wrote.
+	step := func(u int) {
+		a, b := indices(8 * u)
+		mask, dst := indices(8*u + 4)
+		x, m := v.register(), v.register()
+		v.move(gen.Indexed(arena, a, 1, 0), x)
+		v.move(gen.Indexed(arena, mask, 1, 0), m)
+		if v.wide {
+			VPTERNLOGQ(U8(0xac), gen.Indexed(arena, b, 1, 0), x, m)
+		} else {
+			y := YMM()
+			VPAND(gen.Indexed(arena, b, 1, 0), m, y)
+			VPANDN(x, m, m)
+			VPOR(y, m, m)
+		}
+		v.move(m, gen.Indexed(arena, dst, 1, 0))
+	}
+	loop("loop", n, 4, step, func(steps int) { ADDQ(gen.Int(8*steps), ops) })
 	gen.Leave()
+}
+
+// andNot is AndNot; to and not are words.
+func andNot(v vector) {
+	gen.Func(v.name("andNot"), "writes n words from to on.", "func(arena *uint64, to int, from *uint32, n int, not int)")
+	arena, to, from, n, not := gen.Arg("arena"), gen.Arg("to"), gen.Arg("from"), gen.Arg("n"), gen.Arg("not")
+	SHLQ(v.shift(), to)
+	ADDQ(arena, to)
+	SHLQ(v.shift(), not)
+	mask := v.register()
+	v.move(gen.Indexed(arena, not, 1, 0), mask)
+	step := func(u int) {
+		i, x := GP64(), v.register()
+		MOVL(gen.At(from, 4*u), i.As32())
+		SHLQ(v.shift(), i)
+		if v.wide {
+			VPANDNQ(gen.Indexed(arena, i, 1, 0), mask, x)
+		} else {
+			VPANDN(gen.Indexed(arena, i, 1, 0), mask, x)
+		}
+		v.move(x, gen.At(to, v.size()*u))
+	}
+	loop("loop", n, 4, step, func(steps int) {
+		ADDQ(gen.Int(4*steps), from)
+		ADDQ(gen.Int(v.size()*steps), to)
+	})
+	gen.Leave()
+}
+
+// exceed is Exceed, three planes in a sweep: from the word l of "the lower bits are above j" and three planes come the
+// words of 8 cuts, so that a cut's word is written 1.14 times instead of twice. The first sweep, of n%3 planes, needs no l.
+func exceed(v vector) {
+	gen.Func(v.name("exceed"), "writes a word for each cut.", "func(m *uint64, p *uint64, cuts int, n int)")
+	m, p, cuts, n := gen.Arg("m"), gen.Arg("p"), gen.Arg("cuts"), gen.Arg("n")
+	size := v.size()
+	s, log := GP64(), GP64() // words that are there already, plus one: 1<<log
+	MOVQ(U32(1), s)
+	XORQ(log, log)
+	TESTQ(cuts, cuts)
+	JZ(LabelRef("end"))
+
+	// n%3 planes: 1 or 3 words.
+	rest, sweeps := GP64(), GP64()
+	MOVQ(n, rest)
+	IMUL3Q(U8(43), n, sweeps) // n/3 is n*43>>7 for n <= 16
+	SHRQ(U8(7), sweeps)
+	SUBQ(sweeps, rest)
+	SUBQ(sweeps, rest)
+	SUBQ(sweeps, rest)
+	JZ(LabelRef("sweep"))
+	q0, q1, x := v.register(), v.register(), v.register()
+	v.move(gen.At(p, 0), q0)
+	ADDQ(gen.Int(size), p)
+	MOVQ(U32(2), s)
+	MOVQ(U32(1), log)
+	CMPQ(rest, U8(1))
+	JEQ(LabelRef("first"))
+	v.move(gen.At(p, 0), q1)
+	ADDQ(gen.Int(size), p)
+	MOVQ(U32(4), s)
+	MOVQ(U32(2), log)
+	CMPQ(cuts, U8(1))
+	JEQ(LabelRef("either"))
+	v.move(q1, gen.At(m, size))
+	CMPQ(cuts, U8(2))
+	JEQ(LabelRef("either"))
+	v.and(q0, q1, x)
+	v.move(x, gen.At(m, 2*size))
+	Label("either")
+	v.or(q1, q0, q0)
+	Label("first")
+	v.move(q0, gen.At(m, 0))
+
+	Label("sweep")
+	TESTQ(sweeps, sweeps)
+	JZ(LabelRef("end"))
+	var q [3]reg.VecVirtual
+	for i := range q {
+		q[i] = v.register()
+		v.move(gen.At(p, size*i), q[i])
+	}
+	ADDQ(gen.Int(3*size), p)
+	// The lower bits are never above s-1.
+	CMPQ(cuts, s)
+	JLT(LabelRef("few"))
+	last, zero := GP64(), v.register()
+	MOVQ(s, last)
+	SHLQ(v.shift(), last)
+	v.zero(zero)
+	v.move(zero, gen.Indexed(m, last, 1, -size))
+	Label("few")
+
+	// Of the words j, j+s, ..., j+7s, those below cuts are wanted: full+1 for j < part, full for the others.
+	full, part, stride, at, count := GP64(), GP64(), GP64(), GP64(), GP64()
+	SHRXQ(log, cuts, full)
+	LEAQ(Mem{Base: s, Disp: -1}, part)
+	ANDQ(cuts, part)
+	MOVQ(s, count)
+	CMPQ(full, U8(8))
+	JLT(LabelRef("partial"))
+	MOVQ(U32(8), full)
+	XORQ(part, part)
+	Label("partial")
+	SUBQ(part, count)
+	MOVQ(s, stride)
+	SHLQ(v.shift(), stride)
+	MOVQ(m, at)
+	// The words with one cut more come first; wanted is the number of cuts of a j, left of those j.
+	wanted, left := GP64(), GP64()
+	LEAQ(Mem{Base: full, Disp: 1}, wanted)
+	MOVQ(part, left)
+	stride3, stride5, stride7 := GP64(), GP64(), GP64()
+	LEAQ(gen.Indexed(stride, stride, 2, 0), stride3)
+	LEAQ(gen.Indexed(stride, stride, 4, 0), stride5)
+	LEAQ(gen.Indexed(stride3, stride, 4, 0), stride7)
+	Label("segment")
+	TESTQ(left, left)
+	JZ(LabelRef("next"))
+	for k := 1; k <= 8; k++ {
+		CMPQ(wanted, U8(uint8(k)))
+		JEQ(LabelRef(fmt.Sprintf("cuts%d", k)))
+	}
+	JMP(LabelRef("next"))
+	to := []Mem{
+		gen.At(at, 0), gen.Indexed(at, stride, 1, 0), gen.Indexed(at, stride, 2, 0), gen.Indexed(at, stride3, 1, 0),
+		gen.Indexed(at, stride, 4, 0), gen.Indexed(at, stride5, 1, 0), gen.Indexed(at, stride3, 2, 0), gen.Indexed(at, stride7, 1, 0),
+	}
+	for k := 1; k <= 8; k++ {
+		Label(fmt.Sprintf("cuts%d", k))
+		above(v, to[:k], q)
+		ADDQ(gen.Int(size), at)
+		DECQ(left)
+		JNZ(LabelRef(fmt.Sprintf("cuts%d", k)))
+		JMP(LabelRef("next"))
+	}
+	Label("next")
+	MOVQ(full, wanted)
+	MOVQ(count, left)
+	XORQ(count, count)
+	TESTQ(left, left)
+	JNZ(LabelRef("segment"))
+	SHLQ(U8(3), s)
+	ADDQ(U8(3), log)
+	DECQ(sweeps)
+	JMP(LabelRef("sweep"))
+	Label("end")
+	gen.Leave()
+}
+
+// above writes the words of the first len(to) cuts of 8 whose lower bits are the same. to[0] is the word of the lower
+// bits on entry; bit i of a cut's number says whether plane i must be set as well (and) or suffices (or).
+func above(v vector, to []Mem, q [3]reg.VecVirtual) {
+	l := v.register()
+	v.move(to[0], l)
+	var low [2]reg.VecVirtual
+	for b := range min(2, len(to)) {
+		low[b] = v.register()
+		if b == 0 {
+			v.or(q[0], l, low[b])
+		} else {
+			v.and(q[0], l, low[b])
+		}
+	}
+	for i := range to {
+		x := v.register()
+		if v.wide {
+			// Operands x, q[1], q[2] are bits 2, 1, 0 of the table's index.
+			imm := [4]uint8{0b11111110, 0b11101010, 0b10101000, 0b10000000}
+			VMOVDQA64(low[i&1], x)
+			VPTERNLOGQ(U8(imm[i>>1]), q[2], q[1], x)
+		} else {
+			for b, from := 1, reg.Register(low[i&1]); b < 3; b, from = b+1, x {
+				if i>>b&1 == 0 {
+					VPOR(q[b], from, x)
+				} else {
+					VPAND(q[b], from, x)
+				}
+			}
+		}
+		v.move(x, to[i])
+	}
 }

@@ -48,3 +48,11 @@ func At(base reg.Register, disp int) Mem { return Mem{Base: base, Disp: disp} }
 func Indexed(base, index reg.Register, scale uint8, disp int) Mem {
 	return Mem{Base: base, Index: index, Scale: scale, Disp: disp}
 }
+
+// Int is n >= 0 as the immediate operand of a 64-bit instruction; avo's Imm makes 16-bit ones, which those do not take.
+func Int(n int) Constant {
+	if n < 128 {
+		return U8(uint8(n))
+	}
+	return U32(uint32(n))
+}
