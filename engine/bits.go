@@ -115,10 +115,10 @@ func batchTrees(planes int) int {
 
 // addLeaves writes a tree's leaf values.
 func (g *bitGroup[F]) addLeaves(t *forest.Tree, l *kernel.Leaves, outputs int, k *kernels[F]) {
-	number := leafNumbers(t)
+	number := leafCodes(t)
 	if t.Vector {
 		l.Table = uint32(len(g.vectors))
-		own := make([]F, len(t.Leaves))
+		own := make([]F, outputs<<l.Bits)
 		for leaf, place := range number {
 			for i := range outputs {
 				own[place*outputs+i] = F(t.Leaves[leaf*outputs+i])
@@ -127,33 +127,13 @@ func (g *bitGroup[F]) addLeaves(t *forest.Tree, l *kernel.Leaves, outputs int, k
 		g.vectors = append(g.vectors, own...)
 		return
 	}
-	own := make([]F, len(number))
+	own := make([]F, 1<<l.Bits)
 	for leaf, place := range number {
 		own[place] = F(t.Leaves[leaf])
 	}
 	l.Table = uint32(len(g.table))
 	g.table = append(g.table, make([]uint64, k.size(int(l.Bits)))...)
 	k.lay(g.table[l.Table:], own, int(l.Bits))
-}
-
-// leafNumbers numbers a tree's leaves from left to right.
-func leafNumbers(t *forest.Tree) []int {
-	number := make([]int, t.NumLeaves())
-	if len(t.Nodes) == 0 {
-		return number
-	}
-	next := 0
-	for stack := []int32{0}; len(stack) > 0; {
-		at := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if at < 0 {
-			number[^at] = next
-			next++
-			continue
-		}
-		stack = append(stack, t.Nodes[at].Right, t.Nodes[at].Left)
-	}
-	return number
 }
 
 // bitPlanner writes the operations of trees.
@@ -189,7 +169,7 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 			}
 		}
 	}
-	number := leafNumbers(t)
+	number := leafCodes(t)
 	words := make([]planeWords, n)
 	value := func(c int32) planeWords {
 		if c >= 0 {

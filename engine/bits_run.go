@@ -19,9 +19,9 @@ func newKernels[F float](t *kernel.Table) *kernels[F] {
 	k := &kernels[F]{Table: t}
 	switch k := any(k).(type) {
 	case *kernels[float64]:
-		k.sum, k.lay, k.order, k.size = t.Sum64, t.Lay64, t.Order64, size64
+		k.sum, k.lay, k.order, k.size = t.Sum64, t.Lay64, t.Order64, kernel.Size64
 	case *kernels[float32]:
-		k.sum, k.lay, k.order, k.size = t.Sum32, t.Lay32, t.Order32, size32
+		k.sum, k.lay, k.order, k.size = t.Sum32, t.Lay32, t.Order32, kernel.Size32
 	}
 	return k
 }
@@ -58,6 +58,3 @@ func (g *bitGroup[F]) addVectors(k *kernels[F], s *scratch[F], trees []kernel.Le
 		}
 	}
 }
-
-func size64(bits int) int { return max(8, 1<<bits) }
-func size32(bits int) int { return max(8, 1<<bits/2) }

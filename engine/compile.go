@@ -23,8 +23,8 @@ type Options struct {
 	Tier string
 }
 
-// Compile validates m and compiles it. The error is ErrModel; a broken model's also is the *forest.Error. The program
-// keeps m's feature names but nothing else of m.
+// Compile validates m and compiles it. The error is ErrModel, or ErrTier where there are no kernels of the tier that was
+// asked for; a broken model's also is the *forest.Error. The program keeps m's feature names but nothing else of m.
 func Compile(m *forest.Model, o Options) (*Program, error) { return compile(m, o, anyKernel) }
 
 // tierVariable forces a tier of kernels.
@@ -161,4 +161,24 @@ func newLeafTable[F float](trees []forest.Tree, outputs int) *leafTable[F] {
 
 func (l *leafTable[F]) slice(from, to int) *leafTable[F] {
 	return &leafTable[F]{values: l.values, offsets: l.offsets[from:to], numbers: l.numbers[from:to]}
+}
+
+// leafNumbers numbers a tree's leaves from left to right.
+func leafNumbers(t *forest.Tree) []int {
+	number := make([]int, t.NumLeaves())
+	if len(t.Nodes) == 0 {
+		return number
+	}
+	next := 0
+	for stack := []int32{0}; len(stack) > 0; {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if at < 0 {
+			number[^at] = next
+			next++
+			continue
+		}
+		stack = append(stack, t.Nodes[at].Right, t.Nodes[at].Left)
+	}
+	return number
 }

@@ -21,7 +21,11 @@
 // Columns borrow the caller's slices until the Block is reset. Score keeps nothing: dst is the caller's.
 package engine
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+)
 
 // ErrShape reports a column, block or destination whose size or content does not fit the program. The caller must fix
 // the call.
@@ -29,3 +33,7 @@ var ErrShape = errors.New("engine: shape does not fit the program")
 
 // ErrModel reports a model that cannot be compiled. It wraps the reason, often a *forest.Error.
 var ErrModel = errors.New("engine: model cannot be compiled")
+
+// ErrTier reports that a tier of kernels was asked for that this processor or build does not have. The caller must ask for
+// another one, or for none.
+var ErrTier = kernel.ErrTier

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/treeline-ml/treeline/forest"
+import (
+	"sync/atomic"
+
+	"github.com/treeline-ml/treeline/forest"
+)
 
 // machine is the compiled form of a model with accumulators of type F.
 //
@@ -53,6 +57,25 @@ func (m *machine[F]) give(s *scratch[F]) {
 // score writes the margins of rows from..to of b to dst, which starts at row 0.
 func (m *machine[F]) score(dst []float64, b *Block, from, to int) {
 	s := m.take()
+	m.scoreWith(dst, b, s, from, to)
+	m.give(s)
+}
+
+// share scores pieces of rows() rows of b, which several goroutines take from next, until none is left. Each goroutine
+// keeps its scratch memory, which its processor's caches hold.
+func (m *machine[F]) share(dst []float64, b *Block, next *atomic.Int64) {
+	s := m.take()
+	for piece := m.rows(); ; {
+		from := int(next.Add(int64(piece))) - piece
+		if from >= b.rows {
+			break
+		}
+		m.scoreWith(dst, b, s, from, min(from+piece, b.rows))
+	}
+	m.give(s)
+}
+
+func (m *machine[F]) scoreWith(dst []float64, b *Block, s *scratch[F], from, to int) {
 	for from < to {
 		n := min(m.chunk, to-from)
 		if rest := n % m.k.Rows(); n > rest && rest <= m.few {
@@ -61,7 +84,6 @@ func (m *machine[F]) score(dst []float64, b *Block, from, to int) {
 		m.scoreChunk(dst, b, s, from, n)
 		from += n
 	}
-	m.give(s)
 }
 
 // scoreChunk scores rows from..from+n, n <= chunk.
@@ -176,4 +198,4 @@ func treeCounts[F float](trees []forest.Tree, outputs int) []F {
 }
 
 // rows is the number of rows that are worth a goroutine's turn.
-func (m *machine[F]) rows() int { return max(m.chunk, m.k.Rows()) }
+func (m *machine[F]) rows() int { return max(m.chunk, 2*m.k.Rows()) }

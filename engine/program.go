@@ -25,7 +25,18 @@ type Program struct {
 // evaluator is a machine with either type of accumulator.
 type evaluator interface {
 	score(dst []float64, b *Block, from, to int)
-	rows() int // that are worth a goroutine's turn
+	share(dst []float64, b *Block, next *atomic.Int64) // scores pieces of rows() rows from next on, until none is left
+	rows() int                                         // that are worth a goroutine's turn
+}
+
+// Tier names the kernels that programs get unless Options.Tier says otherwise: what the environment variable
+// TREELINE_ENGINE_TIER asks for, or the fastest that the processor has. The error says that there are no such kernels here.
+func Tier() (string, error) {
+	t, err := chooseTier()
+	if err != nil {
+		return "", err
+	}
+	return t.Tier.String(), nil
 }
 
 // Build names the engine and its kernel tier, for lineage: two programs with the same build and model give the same
@@ -82,15 +93,7 @@ func (p *Program) ScoreParallel(dst []float64, b *Block, threads int) error {
 		return nil
 	}
 	var next atomic.Int64
-	work := func() {
-		for {
-			from := int(next.Add(int64(piece))) - piece
-			if from >= b.rows {
-				return
-			}
-			p.machine.score(dst, b, from, min(from+piece, b.rows))
-		}
-	}
+	work := func() { p.machine.share(dst, b, &next) }
 	var group sync.WaitGroup
 	for range threads - 1 {
 		group.Go(work)

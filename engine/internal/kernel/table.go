@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -97,6 +98,9 @@ func (t *Table) Rows() int { return 64 * t.Words }
 // Tables returns the tiers that this processor can run, slowest first.
 func Tables() []*Table { return tables() }
 
+// ErrTier reports a tier that there are no kernels of.
+var ErrTier = errors.New("engine: no tier")
+
 // Choose returns the tier of the given name, or the fastest for an empty one.
 func Choose(name string) (*Table, error) {
 	all := tables()
@@ -110,7 +114,7 @@ func Choose(name string) (*Table, error) {
 		}
 		names[i] = t.Tier.String()
 	}
-	return nil, fmt.Errorf("engine: no tier %q here: this processor and build have %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w %q: this processor and build have %s", ErrTier, name, strings.Join(names, ", "))
 }
 
 // Aligned returns n zeros that start on a 64-byte boundary.
