@@ -61,8 +61,8 @@ func NewRowSource(cuts []float64) RowSource {
 	return s
 }
 
-// N is the number of cuts.
-func (s *RowSource) N() int { return len(s.cuts) }
+// Cuts returns the cuts.
+func (s *RowSource) Cuts() []float64 { return s.cuts }
 
 // levels is the height of the source's tree.
 func (s *RowSource) levels() int {
@@ -76,7 +76,7 @@ func (s *RowSource) levels() int {
 	}
 }
 
-// RowLevels counts sources that must be in ascending order of N: those of one level, and those of one or two.
+// RowLevels counts sources that must be in ascending order of their number of cuts: those of one level, and those of one or two.
 func RowLevels(sources []RowSource) (one, two int) {
 	for i := range sources {
 		switch sources[i].levels() {
@@ -115,18 +115,21 @@ type RowTable struct {
 	Heap func(numbers []uint8, outcomes []uint64, places []uint8)
 
 	// Walk writes the leaf numbers of len(numbers) trees of up to 256 leaves: tree i's root is entry roots[i]. See
-	// RowEntry.
+	// RowNode and RowLeaf.
 	Walk func(numbers []uint8, entries, roots []uint32, codes *RowCodes, columns int)
 
 	// AtOnce is set where Flat and Heap are faster than Walk.
 	AtOnce bool
 }
 
-// RowEntry makes an entry of a tree to walk: a node of that column and cut, whose left child is next entries further
-// on, with the right child behind it. A leaf has its number as column, a cut of 255, and next 0.
-func RowEntry(column, cut, next int) uint32 {
-	return uint32(column&0xff) | uint32(cut&0xff)<<8 | uint32(next)<<16
+// RowNode makes an entry of a tree to walk: a node of that column and cut, at most MaxRowCuts, whose left child is next
+// entries further on, with the right child behind it.
+func RowNode(column, cut uint8, next int) uint32 {
+	return uint32(column) | uint32(cut)<<8 | uint32(next)<<16
 }
+
+// RowLeaf makes the entry of a leaf: no code is above its cut, so that walks stay there.
+func RowLeaf(number int) uint32 { return uint32(number&0xff) | 255<<8 }
 
 // newPortableRow returns the pure Go functions.
 func newPortableRow() RowTable {

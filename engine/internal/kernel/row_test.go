@@ -310,11 +310,11 @@ func TestRowWalks(t *testing.T) {
 					p := queue[0]
 					queue = queue[1:]
 					if p.node < 0 {
-						entries[p.at] = RowEntry(^p.node, 255, 0)
+						entries[p.at] = RowLeaf(^p.node)
 						continue
 					}
 					next := len(entries)
-					entries[p.at] = RowEntry(column[p.node], cut[p.node], next-p.at)
+					entries[p.at] = RowNode(uint8(column[p.node]), uint8(cut[p.node]), next-p.at)
 					entries = append(entries, 0, 0)
 					queue = append(queue, place{tree.children[p.node][0], next}, place{tree.children[p.node][1], next + 1})
 				}
