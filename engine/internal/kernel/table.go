@@ -59,6 +59,28 @@ type Table struct {
 	// Rank32x16 is Rank64x16 for float32 values.
 	Rank32x16 func(dst []uint16, q *Cuts, v []float32)
 
+	// Walk writes to at the leaves of rows 0 to len(at)-1 of the tree at node root of nodes, none deeper than depth. A
+	// column has stride codes.
+	Walk func(at []uint32, nodes []Node, codes []uint16, stride, root, depth int)
+	// WalkSets is Walk for nodes some of which have SetNode.
+	WalkSets func(at []uint32, nodes []Node, sets *Sets, codes []uint16, stride, root, depth int)
+	// RowMajor transposes columns of rows codes, which lie stride apart, to rows of width codes. It reads and writes as
+	// if columns were a multiple of 8 and rows one of 32.
+	RowMajor func(dst, codes []uint16, stride, width, columns, rows int)
+	// WalkBlocks finds the leaves of rows 0 to n-1, n <= MaxItems, with width codes each, 32 or 64: w.Items[:n].
+	WalkBlocks func(w *Walk, n int, t *Blocks, codes []uint16, width int)
+	// WalkPair is WalkBlocks for a complete tree of two blocks' depth: block 1+p follows exit p of block 0, and leaf
+	// p*BlockSlots+q exit q of that. The result is w.Numbers[:n].
+	WalkPair func(w *Walk, n int, nodes, codes []uint16, width int)
+	// AddItems64 adds to each item's row its leaf.
+	AddItems64 func(acc []float64, items []uint32, leaves []float64)
+	// AddItems32 is AddItems64 for float32.
+	AddItems32 func(acc []float32, items []uint32, leaves []float32)
+	// AddLeaves64 adds to row r leaf numbers[r]. It reads up to 15 elements after numbers.
+	AddLeaves64 func(acc []float64, numbers []uint32, leaves []float64)
+	// AddLeaves32 is AddLeaves64 for float32.
+	AddLeaves32 func(acc []float32, numbers []uint32, leaves []float32)
+
 	// IDs writes the leaf numbers of one tree for groups*64 rows.
 	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
 	// Sum64 adds to each row of the first groups*64 rows the leaf of each tree, tree after tree. All trees have the same
@@ -142,6 +164,10 @@ func newPortable(tier Tier, w int) *Table {
 	}
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
+	t.Walk, t.WalkSets = walk, walkSets
+	t.RowMajor, t.WalkBlocks, t.WalkPair = rowMajor, walkBlocks, walkPair
+	t.AddItems64, t.AddItems32 = addItems[float64], addItems[float32]
+	t.AddLeaves64, t.AddLeaves32 = addLeaves[float64], addLeaves[float32]
 	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) { leafIDs(ids, arena, tree, groups, w) }
 	t.Sum64 = func(acc []float64, arena []uint64, trees []Leaves, table []uint64, groups int) {
 		sum(acc, arena, trees, floats[float64](table), groups, w, 1)

@@ -11,6 +11,7 @@ func tables() []*Table {
 		useBitsAVX2(t)
 		useRankAVX2(t)
 		useSumsAVX2(t)
+		useWalkAVX2(t)
 		all = append(all, t)
 	}
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VBMI &&
@@ -19,6 +20,7 @@ func tables() []*Table {
 		useBitsAVX512(t)
 		useRankAVX512(t)
 		useSumsAVX512(t)
+		useWalkAVX512(t)
 		useRowAVX512(&t.Row)
 		all = append(all, t)
 	}

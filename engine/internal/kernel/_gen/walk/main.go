@@ -1,0 +1,374 @@
+// Command walk generates the assembly of walk.go's and blocks.go's functions.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/treeline-ml/treeline/engine/internal/kernel/_gen/gen"
+)
+
+func main() { gen.File(write) }
+
+func write() {
+	iota := dwords("walkIota", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+	for _, wide := range []bool{false, true} {
+		for _, root := range []bool{true, false} {
+			step(iota, root, wide)
+		}
+		pair(wide)
+	}
+	addItems(8)
+	addItems(4)
+	gather(8)
+	gather(4)
+	rowMajor()
+}
+
+const (
+	levels    = 5
+	slots     = 1 << levels // of a block
+	blockSize = 4 * slots   // bytes
+	rowMask   = 511         // of an item
+	rowBits   = 9
+)
+
+func dwords(name string, values ...uint32) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, v := range values {
+		DATA(4*i, U32(v))
+	}
+	return m
+}
+
+func suffix(wide bool) string {
+	if wide {
+		return "WideAVX512"
+	}
+	return "AVX512"
+}
+
+// rowShift is the logarithm of the bytes of a row's codes.
+func rowShift(wide bool) int {
+	if wide {
+		return 7
+	}
+	return 6
+}
+
+// constant is a vector of equal dwords.
+func constant(v uint32) reg.VecVirtual {
+	t, z := GP32(), ZMM()
+	MOVL(U32(v), t)
+	VPBROADCASTD(t, z)
+	return z
+}
+
+// compare writes the outcomes of all nodes of a block for one row: columns and codes are registers or memory.
+func compare(wide bool, columns, limits Op, row, rowAt reg.Register, out Mem) {
+	x, k, t := ZMM(), K(), GP32()
+	index, isReg := columns.(reg.VecVirtual)
+	switch {
+	case wide:
+		low := ZMM()
+		VMOVDQU64(gen.Indexed(row, rowAt, 1, 0), low)
+		VMOVDQA64(columns, x)
+		VPERMI2W(gen.Indexed(row, rowAt, 1, 64), low, x)
+	case isReg:
+		VPERMW(gen.Indexed(row, rowAt, 1, 0), index, x)
+	default:
+		VMOVDQU64(columns, x)
+		VPERMW(gen.Indexed(row, rowAt, 1, 0), x, x)
+	}
+	VPCMPUW(U8(6), limits, x, k) // above
+	KMOVD(k, t)
+	MOVL(t, out)
+}
+
+// descend turns outcomes into paths: five levels of heap numbers, from 1 on.
+func descend(outcomes, one reg.VecVirtual) reg.VecVirtual {
+	i := ZMM()
+	VMOVDQA64(one, i)
+	for range levels {
+		t := ZMM()
+		VPSRLVD(i, outcomes, t)
+		VPADDD(i, i, i)
+		VPTERNLOGD(U8(0xf8), one, t, i) // i | t&1
+	}
+	return i
+}
+
+// step is one block further for the rows of items: its exits say where to.
+func step(iota Mem, root, wide bool) {
+	name, doc := "walkStep", "takes n items through their next block."
+	if root {
+		name, doc = "walkRoot", "takes rows 0 to n-1 through the first block."
+	}
+	gen.Func(name+suffix(wide), doc+" Items that go on are written to items, the others to done.",
+		"func(items, done, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int")
+	items, bits, n := gen.Arg("items"), gen.Arg("bits"), gen.Arg("n")
+	nodes, codes := gen.Arg("nodes"), gen.Arg("codes")
+	i := GP64()
+	XORL(i.As32(), i.As32())
+	if root {
+		columns, limits := ZMM(), ZMM()
+		VMOVDQU64(gen.At(nodes, 0), columns)
+		VMOVDQU64(gen.At(nodes, 2*slots), limits)
+		row := GP64()
+		XORL(row.As32(), row.As32())
+		Label("compare")
+		compare(wide, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0))
+		ADDQ(U32(1<<rowShift(wide)), row)
+	} else {
+		Label("compare")
+		block, row := GP64(), GP64()
+		MOVL(gen.Indexed(items, i, 4, 0), block.As32())
+		MOVL(block.As32(), row.As32())
+		ANDL(U32(rowMask), row.As32())
+		SHLL(U8(rowShift(wide)), row.As32())
+		ANDL(U32((1<<31-1)&^rowMask), block.As32())
+		SHRL(U8(rowBits-7), block.As32()) // 128 bytes a block
+		compare(wide, gen.Indexed(nodes, block, 1, 0), gen.Indexed(nodes, block, 1, 2*slots), codes, row, gen.Indexed(bits, i, 4, 0))
+	}
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("compare"))
+
+	exits, done := gen.Arg("exits"), gen.Arg("done")
+	one, rowOnly, blockOnly, low := constant(1), constant(rowMask), constant((1<<31-1)>>(rowBits-levels)&^(slots-1)), constant(slots-1)
+	var rows reg.VecVirtual
+	if root {
+		rows = ZMM()
+		VMOVDQU64(iota, rows)
+	}
+	sixteen := constant(16)
+	active := GP64()
+	XORL(active.As32(), active.As32())
+	left, at := GP64(), GP64()
+	MOVQ(n, left)
+	XORL(at.As32(), at.As32())
+	Label("exits")
+	lanes, limit, some := GP32(), GP64(), K()
+	MOVL(U32(16), limit.As32())
+	CMPQ(left, limit)
+	CMOVQLT(left, limit)
+	MOVL(U32(0xffff), lanes)
+	BZHIL(limit.As32(), lanes, lanes)
+	KMOVW(lanes, some)
+	b := ZMM()
+	VMOVDQU32(gen.Indexed(bits, at, 4, 0), b)
+	path := descend(b, one)
+	VPANDD(low, path, path)
+	item := rows
+	if !root {
+		item = ZMM()
+		VMOVDQU32(gen.Indexed(items, at, 4, 0), item)
+		t := ZMM()
+		VPSRLD(U8(rowBits-levels), item, t)
+		VPTERNLOGD(U8(0xf8), blockOnly, t, path) // path | t&blockOnly
+	}
+	next, lanesLeft := ZMM(), K()
+	KMOVW(some, lanesLeft)
+	VPXORD(next, next, next)
+	VPGATHERDD(Mem{Base: exits, Index: path, Scale: 4}, lanesLeft, next)
+	goOn, stop := K(), K()
+	VPMOVD2M(next, goOn)
+	KANDW(some, goOn, goOn)
+	KANDNW(some, goOn, stop)
+	VPTERNLOGD(U8(0xf8), rowOnly, item, next) // next | item&rowOnly
+	z, count := ZMM(), GP32()
+	VPCOMPRESSD_Z(next, goOn, z)
+	VMOVDQU32(z, gen.Indexed(items, active, 4, 0))
+	KMOVW(goOn, count)
+	POPCNTL(count, count)
+	ADDQ(count.As64(), active)
+	z = ZMM()
+	VPCOMPRESSD_Z(next, stop, z)
+	VMOVDQU32(z, gen.At(done, 0))
+	KMOVW(stop, count)
+	POPCNTL(count, count)
+	LEAQ(gen.Indexed(done, count.As64(), 4, 0), done)
+	if root {
+		VPADDD(sixteen, rows, rows)
+	}
+	ADDQ(U8(16), at)
+	SUBQ(U8(16), left)
+	JGT(LabelRef("exits"))
+	Store(active, ReturnIndex(0))
+	gen.Leave()
+}
+
+// pair is a tree of ten levels: a block, and one below each of its exits.
+func pair(wide bool) {
+	gen.Func("walkPair"+suffix(wide), "finds the leaves of rows 0 to n-1 of a tree of ten levels.",
+		"func(numbers, bits *uint32, n int, nodes, codes *uint16)")
+	numbers, bits, n := gen.Arg("numbers"), gen.Arg("bits"), gen.Arg("n")
+	nodes, codes := gen.Arg("nodes"), gen.Arg("codes")
+	one, low := constant(1), constant(slots-1)
+	i, row := GP64(), GP64()
+	columns, limits := ZMM(), ZMM()
+	VMOVDQU64(gen.At(nodes, 0), columns)
+	VMOVDQU64(gen.At(nodes, 2*slots), limits)
+	XORL(i.As32(), i.As32())
+	XORL(row.As32(), row.As32())
+	Label("first")
+	compare(wide, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0))
+	ADDQ(U32(1<<rowShift(wide)), row)
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("first"))
+	XORL(i.As32(), i.As32())
+	Label("paths")
+	b := ZMM()
+	VMOVDQU32(gen.Indexed(bits, i, 4, 0), b)
+	path := descend(b, one)
+	VPANDD(low, path, path)
+	VPSLLD(U8(levels), path, path)
+	VMOVDQU32(path, gen.Indexed(numbers, i, 4, 0))
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("paths"))
+	XORL(i.As32(), i.As32())
+	XORL(row.As32(), row.As32())
+	Label("second")
+	block := GP64()
+	MOVL(gen.Indexed(numbers, i, 4, 0), block.As32())
+	SHLL(U8(7-levels), block.As32())
+	compare(wide, gen.Indexed(nodes, block, 1, blockSize), gen.Indexed(nodes, block, 1, blockSize+2*slots), codes, row,
+		gen.Indexed(bits, i, 4, 0))
+	ADDQ(U32(1<<rowShift(wide)), row)
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("second"))
+	XORL(i.As32(), i.As32())
+	Label("leaves")
+	b = ZMM()
+	VMOVDQU32(gen.Indexed(bits, i, 4, 0), b)
+	path = descend(b, one)
+	VPANDD(low, path, path)
+	VPORD(gen.Indexed(numbers, i, 4, 0), path, path)
+	VMOVDQU32(path, gen.Indexed(numbers, i, 4, 0))
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("leaves"))
+	gen.Leave()
+}
+
+// addItems adds the leaves of items to their rows, for leaves of so many bytes.
+func addItems(size uint8) {
+	name, t := "walkAdd64", "float64"
+	add, load, store := ADDSD, MOVSD, MOVSD
+	if size == 4 {
+		name, t = "walkAdd32", "float32"
+		add, load, store = ADDSS, MOVSS, MOVSS
+	}
+	gen.Func(name, "adds the leaves of n items to their rows.", "func(acc *"+t+", items *uint32, leaves *"+t+", n int)")
+	acc, items, leaves, n := gen.Arg("acc"), gen.Arg("items"), gen.Arg("leaves"), gen.Arg("n")
+	LEAQ(gen.Indexed(items, n, 4, 0), items)
+	NEGQ(n)
+	Label("loop")
+	leaf, row, x := GP64(), GP64(), XMM()
+	MOVL(gen.Indexed(items, n, 4, 0), leaf.As32())
+	MOVL(leaf.As32(), row.As32())
+	ANDL(U32(rowMask), row.As32())
+	SHRL(U8(rowBits), leaf.As32())
+	load(gen.Indexed(acc, row, size, 0), x)
+	add(gen.Indexed(leaves, leaf, size, 0), x)
+	store(x, gen.Indexed(acc, row, size, 0))
+	INCQ(n)
+	JNZ(LabelRef("loop"))
+	RET()
+}
+
+// gather adds to row r the leaf numbers[r].
+func gather(size int) {
+	name, t, per := "walkGather64AVX512", "float64", 8
+	if size == 4 {
+		name, t, per = "walkGather32AVX512", "float32", 16
+	}
+	gen.Func(name, "adds leaf numbers[r] to row r, for r < n.", "func(acc *"+t+", numbers *uint32, leaves *"+t+", n int)")
+	acc, numbers, leaves, n := gen.Arg("acc"), gen.Arg("numbers"), gen.Arg("leaves"), gen.Arg("n")
+	i := GP64()
+	XORL(i.As32(), i.As32())
+	Label("loop")
+	lanes, limit, some, rest := GP32(), GP64(), K(), K()
+	MOVL(U32(per), limit.As32())
+	CMPQ(n, limit)
+	CMOVQLT(n, limit)
+	MOVL(U32(0xffff), lanes)
+	BZHIL(limit.As32(), lanes, lanes)
+	KMOVW(lanes, some)
+	KMOVW(some, rest)
+	v, a := ZMM(), ZMM()
+	VPXORD(v, v, v)
+	at := Mem{Base: acc, Index: i, Scale: uint8(size)}
+	if size == 8 {
+		index := YMM()
+		VMOVDQU(gen.Indexed(numbers, i, 4, 0), index)
+		VGATHERDPD(Mem{Base: leaves, Index: index, Scale: 8}, some, v)
+		VMOVUPD_Z(at, rest, a)
+		VADDPD(v, a, a)
+		VMOVUPD(a, rest, at)
+	} else {
+		index := ZMM()
+		VMOVDQU32(gen.Indexed(numbers, i, 4, 0), index)
+		VGATHERDPS(Mem{Base: leaves, Index: index, Scale: 4}, some, v)
+		VMOVUPS_Z(at, rest, a)
+		VADDPS(v, a, a)
+		VMOVUPS(a, rest, at)
+	}
+	ADDQ(U8(per), i)
+	SUBQ(U8(per), n)
+	JGT(LabelRef("loop"))
+	gen.Leave()
+}
+
+// rowMajor transposes 32 rows of 8 columns at a time: 8 x 8 words in each lane of 128 bits.
+func rowMajor() {
+	gen.Func("rowMajorAVX512", "transposes columns of n words, stride bytes apart: 8 columns to places in rows of width bytes. n is a multiple of 32.",
+		"func(dst, codes *uint16, stride, width, n int)")
+	dst, codes, stride, width, n := gen.Arg("dst"), gen.Arg("codes"), gen.Arg("stride"), gen.Arg("width"), gen.Arg("n")
+	Label("loop")
+	at := GP64()
+	MOVQ(codes, at)
+	v := make([]reg.VecVirtual, 8)
+	for c := range v {
+		v[c] = ZMM()
+		VMOVDQU64(gen.At(at, 0), v[c])
+		if c < 7 {
+			ADDQ(stride, at)
+		}
+	}
+	next := func(low, high func(...Op), order [8]int) {
+		out := make([]reg.VecVirtual, 8)
+		for i := 0; i < 8; i += 2 {
+			a, b := v[order[i]], v[order[i+1]]
+			out[i], out[i+1] = ZMM(), ZMM()
+			low(b, a, out[i])
+			high(b, a, out[i+1])
+		}
+		v = out
+	}
+	// Words of two columns, then of four, then of eight side by side; afterwards v[r] has row r of each lane's eight.
+	next(func(o ...Op) { VPUNPCKLWD(o...) }, func(o ...Op) { VPUNPCKHWD(o...) }, [8]int{0, 1, 2, 3, 4, 5, 6, 7})
+	next(func(o ...Op) { VPUNPCKLDQ(o...) }, func(o ...Op) { VPUNPCKHDQ(o...) }, [8]int{0, 2, 1, 3, 4, 6, 5, 7})
+	next(func(o ...Op) { VPUNPCKLQDQ(o...) }, func(o ...Op) { VPUNPCKHQDQ(o...) }, [8]int{0, 4, 1, 5, 2, 6, 3, 7})
+	out := GP64()
+	MOVQ(dst, out)
+	for lane := range 4 {
+		for r := range 8 {
+			if lane == 0 {
+				VMOVDQU(v[r].(reg.VecVirtual).AsX(), gen.At(out, 0))
+			} else {
+				VEXTRACTI32X4(U8(lane), v[r], gen.At(out, 0))
+			}
+			ADDQ(width, out)
+		}
+	}
+	MOVQ(out, dst)
+	ADDQ(U8(64), codes)
+	SUBQ(U8(32), n)
+	JGT(LabelRef("loop"))
+	gen.Leave()
+}
