@@ -1,6 +1,9 @@
 package kernel
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 func planes8(p []uint64, codes []uint8, n int) {
 	w := len(codes) / 64
@@ -57,50 +60,78 @@ func transpose8(c *[64]uint8, p *[8]uint64) {
 	}
 }
 
+// quad is a word of the portable tier; wider words are several.
+type quad = [4]uint64
+
+// quads views memory as quads.
+func quads(v []uint64) []quad {
+	return unsafe.Slice((*quad)(unsafe.Pointer(unsafe.SliceData(v))), len(v)/4)
+}
+
 // exceed doubles the table plane by plane: with one more plane b, code > j for j < 2^b iff the bit is set or the lower
 // bits are above j, and code > 2^b+j iff the bit is set and the lower bits are above j.
 func exceed(m, p []uint64, cuts, n, w int) {
-	size := 0
-	for b := range n {
-		plane := p[b*w : (b+1)*w]
-		if size < cuts {
-			copy(m[size*w:], plane)
+	per := w / 4
+	words, planes := quads(m), quads(p)
+	for k := range per {
+		size := 0
+		for b := range n {
+			q := &planes[b*per+k]
+			q0, q1, q2, q3 := q[0], q[1], q[2], q[3]
+			if size < cuts {
+				words[size*per+k] = *q
+			}
+			next := min(2*size+1, cuts)
+			high := max(next-size-1, 0)
+			for i := range high {
+				h, l := &words[(size+1+i)*per+k], &words[i*per+k]
+				l0, l1, l2, l3 := l[0], l[1], l[2], l[3]
+				h[0], h[1], h[2], h[3] = l0&q0, l1&q1, l2&q2, l3&q3
+				l[0], l[1], l[2], l[3] = l0|q0, l1|q1, l2|q2, l3|q3
+			}
+			for i := high; i < size; i++ {
+				l := &words[i*per+k]
+				l[0], l[1], l[2], l[3] = l[0]|q0, l[1]|q1, l[2]|q2, l[3]|q3
+			}
+			size = next
 		}
-		high := m[min(size+1, cuts)*w : min(2*size+1, cuts)*w]
-		low := m[:size*w]
-		for base := 0; base < len(high); base += 4 {
-			h, l := (*[4]uint64)(high[base:]), (*[4]uint64)(low[base:])
-			q := (*[4]uint64)(plane[base%w:])
-			h[0], h[1], h[2], h[3] = l[0]&q[0], l[1]&q[1], l[2]&q[2], l[3]&q[3]
-			l[0], l[1], l[2], l[3] = l[0]|q[0], l[1]|q[1], l[2]|q[2], l[3]|q[3]
-		}
-		for base := len(high); base < len(low); base += 4 {
-			l, q := (*[4]uint64)(low[base:]), (*[4]uint64)(plane[base%w:])
-			l[0], l[1], l[2], l[3] = l[0]|q[0], l[1]|q[1], l[2]|q[2], l[3]|q[3]
-		}
-		size = min(2*size+1, cuts)
 	}
 }
 
 func andNot(arena []uint64, to int, from []uint32, not, w int) {
-	n := arena[not*w : (not+1)*w]
-	for i, f := range from {
-		src, dst := arena[int(f)*w:][:w], arena[(to+i)*w:][:w]
-		for k, x := range src {
-			dst[k] = x &^ n[k]
+	per := w / 4
+	words := quads(arena)
+	for k := range per {
+		n := words[not*per+k]
+		for i, f := range from {
+			src, dst := &words[int(f)*per+k], &words[(to+i)*per+k]
+			s0, s1, s2, s3 := src[0], src[1], src[2], src[3]
+			dst[0], dst[1], dst[2], dst[3] = s0&^n[0], s1&^n[1], s2&^n[2], s3&^n[3]
 		}
 	}
 }
 
 func blend(arena []uint64, ops []Op, w int) {
+	words := quads(arena)
+	if w == 4 {
+		for _, op := range ops {
+			blendQuad(&words[op.A], &words[op.B], &words[op.Mask], &words[op.Dst])
+		}
+		return
+	}
+	per := w / 4
 	for _, op := range ops {
-		for k := 0; k < w; k += 4 {
-			a, b := (*[4]uint64)(arena[int(op.A)*w+k:]), (*[4]uint64)(arena[int(op.B)*w+k:])
-			m, d := (*[4]uint64)(arena[int(op.Mask)*w+k:]), (*[4]uint64)(arena[int(op.Dst)*w+k:])
-			d[0], d[1] = a[0]^(a[0]^b[0])&m[0], a[1]^(a[1]^b[1])&m[1]
-			d[2], d[3] = a[2]^(a[2]^b[2])&m[2], a[3]^(a[3]^b[3])&m[3]
+		for k := range per {
+			blendQuad(&words[int(op.A)*per+k], &words[int(op.B)*per+k], &words[int(op.Mask)*per+k], &words[int(op.Dst)*per+k])
 		}
 	}
+}
+
+func blendQuad(a, b, m, d *quad) {
+	a0, a1, a2, a3 := a[0], a[1], a[2], a[3]
+	b0, b1, b2, b3 := b[0], b[1], b[2], b[3]
+	d[0], d[1] = a0^(a0^b0)&m[0], a1^(a1^b1)&m[1]
+	d[2], d[3] = a2^(a2^b2)&m[2], a3^(a3^b3)&m[3]
 }
 
 func sets(arena []uint64, first int, slots []uint16, right []uint64, width, w int) {
