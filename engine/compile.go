@@ -21,6 +21,9 @@ type Options struct {
 	// Tier forces a tier of kernels, "portable", "avx2" or "avx512"; empty means what the environment variable
 	// TREELINE_ENGINE_TIER says, or else the fastest that the processor has. All give the same bits.
 	Tier string
+	// Contributions compiles what Program.Contributions needs, some 80 to 200 bytes a node; Leaves what Program.Leaves and
+	// Program.TreeMargins need, some 40.
+	Contributions, Leaves bool
 }
 
 // Compile validates m and compiles it. The error is ErrModel, or ErrTier where there are no kernels of the tier that was
@@ -105,7 +108,26 @@ func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
 	} else {
 		p.machine, p.explain = newMachine[float64](m, trees, a, tier, c)
 	}
+	p.trees = len(trees)
+	if err := p.addOutputs(m, trees, a, tier, o); err != nil {
+		return nil, err
+	}
 	return p, nil
+}
+
+// addOutputs compiles the outputs besides margins that o asks for.
+func (p *Program) addOutputs(m *forest.Model, trees []forest.Tree, a arithmetic, tier *kernel.Table, o Options) (err error) {
+	if !o.Contributions && !o.Leaves {
+		return nil
+	}
+	d, decisions := newDecider(m, trees, p.reads, a)
+	if o.Leaves {
+		p.leaves = newLeafFinder(m, trees, d, decisions)
+	}
+	if o.Contributions {
+		p.contributions, err = newContributions(m, trees, d, decisions, tier)
+	}
+	return err
 }
 
 // rounds returns the trees of the first n boosting rounds and the link for that many.

@@ -20,6 +20,10 @@ type Program struct {
 	reading  reading
 	machine  evaluator
 	explain  Explanation
+	trees    int
+
+	contributions *contributions // nil unless Options.Contributions
+	leaves        *leafFinder    // nil unless Options.Leaves
 }
 
 // evaluator is a machine with either type of accumulator.

@@ -109,6 +109,8 @@ type Tree struct {
 	// Leaves holds one value a leaf, or Model.Outputs values a leaf (row-major) when Vector is set.
 	Leaves []float64
 	Vector bool
+	// LeafNames are the numbers by which the training library's own output of leaves calls them; nil means their indices.
+	LeafNames []int32
 
 	// Statistics of the training run, nil when the file has none: the weight (count or hessian) that reached each
 	// node and leaf, and each node's gain.

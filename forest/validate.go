@@ -126,7 +126,7 @@ func (v *validator) tree(t *Tree) (node int, problem string) {
 	case t.Vector && (len(t.Leaves)%m.Outputs != 0 || len(t.Leaves)/m.Outputs != n+1):
 		return -1, fmt.Sprintf("%d leaf values for %d leaves of %d outputs", len(t.Leaves), n+1, m.Outputs)
 	case t.NodeCover != nil && len(t.NodeCover) != n, t.Gain != nil && len(t.Gain) != n,
-		t.LeafCover != nil && len(t.LeafCover) != n+1:
+		t.LeafCover != nil && len(t.LeafCover) != n+1, t.LeafNames != nil && len(t.LeafNames) != n+1:
 		return -1, "statistics do not fit the nodes"
 	case !m.NonFiniteLeaves && !finite(t.Leaves):
 		return -1, "a leaf value is not finite"

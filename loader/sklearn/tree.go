@@ -141,6 +141,7 @@ func (w *walker) tree() (forest.Tree, error) {
 	w.out = forest.Tree{
 		Nodes: make([]forest.Node, 0, inner), Leaves: make([]float64, 0, (inner+1)*outputs), Vector: outputs > 1,
 		NodeCover: make([]float64, 0, inner), LeafCover: make([]float64, 0, inner+1), Gain: make([]float64, 0, inner),
+		LeafNames: make([]int32, 0, inner+1),
 	}
 	type step struct{ node, depth int }
 	stack := []step{{}}
@@ -176,7 +177,7 @@ func (w *walker) tree() (forest.Tree, error) {
 // leaf adds the prediction of a leaf.
 func (w *walker) leaf(i int) {
 	w.place[i] = int32(^len(w.out.LeafCover))
-	w.out.LeafCover = append(w.out.LeafCover, w.a.weight(i))
+	w.out.LeafCover, w.out.LeafNames = append(w.out.LeafCover, w.a.weight(i)), append(w.out.LeafNames, int32(i))
 	for k := range w.row {
 		w.row[k] = w.a.value(i*len(w.row) + k)
 	}

@@ -143,6 +143,7 @@ func TestModel(t *testing.T) {
 		Trees: []forest.Tree{{
 			Nodes:  []forest.Node{{Threshold: 0.5, Left: ^0, Right: ^1, Op: forest.Less, NaNLeft: true}},
 			Leaves: []float64{1, 2}, NodeCover: []float64{7}, LeafCover: []float64{3, 4}, Gain: []float64{9},
+			LeafNames: []int32{1, 2},
 		}},
 		Arithmetic: forest.Arithmetic{
 			Input: forest.Float32, Sum: forest.Float32, CategoryCast: forest.CastNonNegative,

@@ -97,6 +97,13 @@ type Table struct {
 	// Lay32 is Lay64 for float32: 2^bits/2 elements, at least one word of 64 bytes.
 	Lay32 func(table []uint64, leaves []float32, bits int)
 
+	// Shapley plays steps of a game for rows first..first+rows, at most GameLanes of them, first being a multiple of
+	// GameLanes up to 56. It adds to sums what the rows' features contribute. turns and open have a word for each node:
+	// bit r of a turn says that row r goes right there, a bit of open that the values lead the row there as far as the
+	// node's feature is concerned (read for steps with bit 0 set). The first step of a game finds P in its frame; frames
+	// keeps what later steps need, and is aligned.
+	Shapley func(sums, frames []float64, turns, open []uint64, first, rows int, g *Game, steps []uint32)
+
 	// Row has the functions for single rows.
 	Row RowTable
 }
@@ -164,6 +171,7 @@ func newPortable(tier Tier, w int) *Table {
 	}
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
+	t.Shapley = shapley
 	t.Walk, t.WalkSets = walk, walkSets
 	t.RowMajor, t.WalkBlocks, t.WalkPair = rowMajor, walkBlocks, walkPair
 	t.AddItems64, t.AddItems32 = addItems[float64], addItems[float32]

@@ -173,7 +173,9 @@ func fill(s []int32, n int, v int32) []int32 {
 // walk visits the tree from the root and builds the forest.Tree.
 func (b *Builder) walk(t *Tree) (forest.Tree, error) {
 	inner := max(0, len(t.Left)-int(max(0, t.Deleted))) / 2
-	out := forest.Tree{Nodes: make([]forest.Node, 0, inner), Leaves: make([]float64, 0, inner+1)}
+	out := forest.Tree{
+		Nodes: make([]forest.Node, 0, inner), Leaves: make([]float64, 0, inner+1), LeafNames: make([]int32, 0, inner+1),
+	}
 	stats := len(t.Cover) > 0 && len(t.Gain) > 0
 	if stats {
 		out.NodeCover = make([]float64, 0, inner)
@@ -192,7 +194,7 @@ func (b *Builder) walk(t *Tree) (forest.Tree, error) {
 			b.place[i] = int32(^len(out.Leaves))
 			leaf := float64(t.Value[i])
 			b.nonFinite = b.nonFinite || math.IsNaN(leaf) || math.IsInf(leaf, 0)
-			out.Leaves = append(out.Leaves, leaf)
+			out.Leaves, out.LeafNames = append(out.Leaves, leaf), append(out.LeafNames, i)
 			if stats {
 				out.LeafCover = append(out.LeafCover, float64(t.Cover[i]))
 			}

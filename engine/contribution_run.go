@@ -1,0 +1,114 @@
+package engine
+
+import "github.com/treeline-ml/treeline/engine/internal/kernel"
+
+// contributionScratch is the working memory of one goroutine that computes contributions.
+type contributionScratch struct {
+	moment moment
+	turns  []uint64  // by node: the rows that go right
+	open   []uint64  // by node that repeats a feature: the rows that the feature's values lead here
+	frames []float64 // see kernel.Game
+	sums   []float64 // by group of lanes, output and place
+}
+
+// stepsAtATime bounds a call of the kernel.
+const stepsAtATime = 1024
+
+func (c *contributions) take() *contributionScratch {
+	select {
+	case s := <-c.free:
+		return s
+	default:
+	}
+	return &contributionScratch{
+		moment: c.decider.newMoment(),
+		turns:  make([]uint64, c.widest.nodes),
+		open:   make([]uint64, c.widest.nodes),
+		frames: kernel.Aligned[float64](c.widest.frames),
+		sums:   kernel.Aligned[float64](len(c.decider.reads) * c.outputs * c.decider.stride),
+	}
+}
+
+func (c *contributions) give(s *contributionScratch) {
+	select {
+	case c.free <- s:
+	default:
+	}
+}
+
+// explain writes the contributions of rows from..to of b to dst, which starts at row 0.
+func (c *contributions) explain(dst []float64, b *Block, from, to int) {
+	s := c.take()
+	for ; from < to; from += c.decider.stride {
+		n := min(c.decider.stride, to-from)
+		c.decider.read(&s.moment, b, from, n)
+		clear(s.sums)
+		for i := range c.games {
+			c.play(&c.games[i], s)
+		}
+		c.finish(dst, b, s, from, n)
+	}
+	c.give(s)
+}
+
+// play adds a tree's contributions to the sums of the moment's rows.
+func (c *contributions) play(g *game, s *contributionScratch) {
+	for i := range g.decisions {
+		s.turns[i] = c.decider.right(&g.decisions[i], &s.moment)
+	}
+	for _, r := range g.repeats {
+		w := s.turns[r.above]
+		if !r.right {
+			w = ^w
+		}
+		if !r.first {
+			w &= s.open[r.above]
+		}
+		s.open[r.node] = w
+	}
+	perOutput := len(c.decider.reads) * kernel.GameLanes
+	k := kernel.Game{Points: g.rule.points, Nodes: g.nodes}
+	for first := 0; first < s.moment.rows; first += kernel.GameLanes {
+		rows := min(kernel.GameLanes, s.moment.rows-first)
+		sums := s.sums[first/kernel.GameLanes*c.outputs*perOutput:]
+		for lap, curves := range g.curves {
+			k.Curves = curves
+			for i, w := range g.rule.weights[lap*g.rule.points:][:g.rule.points] {
+				lanes := s.frames[(g.rule.points+i)*kernel.GameLanes:][:kernel.GameLanes]
+				for r := range lanes {
+					lanes[r] = w
+				}
+			}
+			for out := range g.outputs {
+				k.Leaves = g.leaves[out*(len(g.nodes)+1):]
+				sums := sums[(g.first+out)*perOutput:]
+				for steps := g.steps; len(steps) > 0; {
+					n := min(stepsAtATime, len(steps))
+					c.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, &k, steps[:n])
+					steps = steps[n:]
+				}
+			}
+		}
+	}
+}
+
+// finish writes the sums of n rows.
+func (c *contributions) finish(dst []float64, b *Block, s *contributionScratch, from, n int) {
+	width := c.features + 1
+	places := len(c.decider.reads)
+	for r := range n {
+		for k := range c.outputs {
+			row := dst[((from+r)*c.outputs+k)*width:][:width]
+			clear(row)
+			sums := s.sums[(r/kernel.GameLanes*c.outputs+k)*places*kernel.GameLanes:]
+			for i, f := range c.decider.reads {
+				row[f] = sums[i*kernel.GameLanes+r%kernel.GameLanes] / c.divisor[k] * c.factor[k]
+			}
+			base := c.base[k]
+			if b.margin != nil {
+				base = b.margin[(from+r)*c.outputs+k]
+			}
+			row[c.features] = float64((base+c.expected[k])/c.divisor[k]*c.factor[k]) + c.bias[k]
+		}
+	}
+}
