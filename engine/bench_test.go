@@ -163,7 +163,7 @@ func BenchmarkScore(b *testing.B) {
 				name   string
 				choice kernelChoice
 				rows   []int
-			}{{"chosen", anyKernel, []int{1, 64, 1024}}, {"walk", walksOnly, []int{1024}}} {
+			}{{"chosen", anyKernel, []int{1, 64, 1024}}, {"deep", deepOnly, []int{1024}}} {
 				p, err := compile(m, Options{}, k.choice)
 				if err != nil {
 					b.Fatal(err)

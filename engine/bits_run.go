@@ -28,8 +28,8 @@ func newKernels[F float](t *kernel.Table) *kernels[F] {
 
 // add adds the leaves of all trees for rows from..from+n of b, n <= k.Rows(), to acc: of row r and output o to
 // acc[o*k.Rows()+r&^63+k.order[r&63]].
-func (g *bitGroup[F]) add(k *kernels[F], s *scratch[F], b *Block, from, n int, acc []F, outputs int) {
-	g.plan.run(k.Table, &s.rankScratch, b, from, n)
+func (g *bitGroup[F]) add(k *kernels[F], s *bitScratch, b *Block, from, n int, acc []F, outputs int) {
+	g.plan.run(k.Table, s, b, from, n)
 	rows, groups := k.Rows(), (n+word-1)/word
 	ops, trees := 0, 0
 	for i := range g.batches {
@@ -45,7 +45,7 @@ func (g *bitGroup[F]) add(k *kernels[F], s *scratch[F], b *Block, from, n int, a
 }
 
 // addVectors adds a leaf's values for all outputs.
-func (g *bitGroup[F]) addVectors(k *kernels[F], s *scratch[F], trees []kernel.Leaves, acc []F, n, outputs int) {
+func (g *bitGroup[F]) addVectors(k *kernels[F], s *bitScratch, trees []kernel.Leaves, acc []F, n, outputs int) {
 	rows := k.Rows()
 	for i := range trees {
 		t := &trees[i]

@@ -48,7 +48,7 @@ type kernelChoice uint8
 const (
 	anyKernel kernelChoice = iota
 	bitsOnly
-	walksOnly
+	deepOnly
 )
 
 func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
@@ -179,10 +179,6 @@ func newLeafTable[F float](trees []forest.Tree, outputs int) *leafTable[F] {
 		at += len(t.Leaves)
 	}
 	return l
-}
-
-func (l *leafTable[F]) slice(from, to int) *leafTable[F] {
-	return &leafTable[F]{values: l.values, offsets: l.offsets[from:to], numbers: l.numbers[from:to]}
 }
 
 // leafNumbers numbers a tree's leaves from left to right.

@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 
 // compilers choose a kernel by cost, or take one wherever it can be used.
 var compilers = map[string]enginetest.Compiler{
-	"chosen": engine.Compile, "bits": engine.CompileBits, "walks": engine.CompileWalks,
+	"chosen": engine.Compile, "bits": engine.CompileBits, "deep": engine.CompileDeep,
 }
 
 func forced(tier string, compile enginetest.Compiler) enginetest.Compiler {

@@ -5,10 +5,10 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// CompileBits and CompileWalks force one kernel wherever it can be used.
+// CompileBits and CompileDeep force one kernel wherever it can be used.
 func CompileBits(m *forest.Model, o Options) (*Program, error) { return compile(m, o, bitsOnly) }
 
-func CompileWalks(m *forest.Model, o Options) (*Program, error) { return compile(m, o, walksOnly) }
+func CompileDeep(m *forest.Model, o Options) (*Program, error) { return compile(m, o, deepOnly) }
 
 // Tiers are the tiers that this processor can run.
 func Tiers() []string {

@@ -2,17 +2,16 @@ package engine
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/treeline-ml/treeline/forest"
 )
 
 // nextGroup compiles the first group of trees and returns how many trees it has.
-func nextGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], k *kernels[F], c kernelChoice) (int, group[F]) {
-	small := c != walksOnly && smallTree(m, &trees[0])
+func nextGroup[F float](m *forest.Model, trees []forest.Tree, k *kernels[F], c kernelChoice) (int, group[F]) {
+	small := c != deepOnly && smallTree(m, &trees[0])
 	distinct := make(map[split]struct{})
 	n := 0
-	for n < len(trees) && (c != walksOnly && smallTree(m, &trees[n])) == small {
+	for n < len(trees) && (c != deepOnly && smallTree(m, &trees[n])) == small {
 		if small {
 			if n > 0 && len(distinct)+len(trees[n].Nodes) > maxMasks {
 				break
@@ -23,34 +22,34 @@ func nextGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], k
 		}
 		n++
 	}
-	walk := func(why string) (int, group[F]) {
-		return n, group[F]{trees: n, why: why, walk: newWalkGroup(m, trees[:n], l.slice(0, n))}
+	deep := func(why string) (int, group[F]) {
+		return n, group[F]{trees: n, why: why, deep: newDeepGroup[F](m, trees[:n], k.Table)}
 	}
 	switch {
-	case c == walksOnly:
-		return walk("as asked")
+	case c == deepOnly:
+		return deep("as asked")
 	case !small:
-		return walk("too large for masks")
+		return deep(fmt.Sprintf("more than %d leaves, or very many categories", maxBitLeaves))
 	}
 	all := make([]split, 0, len(distinct))
 	for s := range distinct {
 		all = append(all, s)
 	}
+	var g *bitGroup[F]
 	plan, ids, ok := planMasks(m, all)
-	if !ok && n > 1 {
-		return nextGroup(m, trees[:n/2], l, k, c)
+	if ok {
+		g = newBitGroup(m, trees[:n], plan, ids, k)
 	}
-	if !ok {
-		return walk("more distinct values than masks can tell apart")
+	switch {
+	case g == nil && n > 1:
+		return nextGroup(m, trees[:n/2], k, c)
+	case g == nil:
+		return deep("more distinct splits than bits are kept for")
 	}
-	g := newBitGroup(m, trees[:n], plan, ids, k)
-	if g == nil && n > 1 {
-		return nextGroup(m, trees[:n/2], l, k, c)
+	return n, group[F]{
+		trees: n, bits: g,
+		why: fmt.Sprintf("%d splits, %d operations for %d rows", plan.size, len(g.ops), k.Rows()),
 	}
-	if g == nil {
-		return walk("too many splits for masks")
-	}
-	return n, group[F]{trees: n, why: fmt.Sprintf("%d masks, %d operations for %d rows", plan.size, len(g.ops), k.Rows()), bits: g}
 }
 
 // smallTree reports whether a tree can be evaluated by masks.
@@ -72,60 +71,33 @@ func blockCost[F float](g *bitGroup[F]) float64 {
 		costRank*float64(len(g.plan.numeric)+len(g.plan.sets))
 }
 
-// walkCost estimates what walks take for a row.
-func walkCost(m *forest.Model, trees []forest.Tree) float64 {
-	cost := 0.0
-	features := make(map[int32]struct{})
-	for i := range trees {
-		t := &trees[i]
-		depth := make([]int, len(t.Nodes))
-		sum, mixed := 0, false
-		for j := range t.Nodes {
-			n := &t.Nodes[j]
-			features[n.Feature] = struct{}{}
-			mixed = mixed || n.Op >= forest.InSet
-			for _, c := range [2]int32{n.Left, n.Right} {
-				if c >= 0 {
-					depth[c] = depth[j] + 1
-				} else {
-					sum += depth[j] + 1
-				}
-			}
-		}
-		steps := costWalkStep * float64(sum) / float64(t.NumLeaves())
-		if mixed {
-			steps *= mixedFactor
-		}
-		cost += costWalkTree + steps
-	}
-	return cost + costKey*float64(len(features))
-}
-
 // size settles how many rows are scored in a pass, and which are few.
-func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, l *leafTable[F], c kernelChoice) {
-	byMasks := 0.0
+func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, c kernelChoice) {
+	rows := m.k.Rows()
+	cost, onlyDeep := 0.0, true
+	m.chunk = rows
 	for i := range m.groups {
-		g := &m.groups[i]
-		if g.walk != nil {
-			m.chunk = min(m.chunk, g.walk.chunk())
-		} else {
-			m.words = max(m.words, g.bits.words)
-			byMasks += blockCost(g.bits)
+		if g := m.groups[i].deep; g != nil {
+			m.chunk = max(m.chunk, (g.rows+rows-1)/rows*rows)
+			continue
 		}
+		onlyDeep = false
+		m.words = max(m.words, m.groups[i].bits.words)
+		cost += blockCost(m.groups[i].bits)
 	}
-	for i := range m.groups {
-		if g := m.groups[i].walk; g != nil {
-			m.keys = max(m.keys, m.chunk*g.stride)
-		}
+	m.blocks, m.plain = layout{rows, m.k.order}, layout{m.chunk, &inOrder}
+	if onlyDeep {
+		m.blocks = m.plain
 	}
-	if byMasks == 0 || c == bitsOnly {
+	if onlyDeep || c != anyKernel {
 		return
 	}
-	if len(m.groups) == 1 {
-		m.few = int(math.Min(byMasks/walkCost(f, trees), word-1))
+	l := newLeafTable[F](trees, f.Outputs)
+	if m.single = newRowGroup(f, trees, l, &m.k.Row, m.arithmetic.reading); m.single == nil {
+		return
 	}
-	m.few = max(m.few, 1)
-	m.every = newWalkGroup(f, trees, l)
-	m.few = min(m.few, max(1, m.every.chunk()))
-	m.keys = max(m.keys, m.few*m.every.stride)
+	m.few = max(1, int(cost/m.single.cost()))
+	if len(m.groups) == 1 {
+		m.few = min(m.few, rows-1)
+	}
 }

@@ -8,8 +8,8 @@ import (
 
 // machine is the compiled form of a model with accumulators of type F.
 //
-// It scores chunks of rows, in blocks of k.Rows(). In a chunk the accumulator of row r of a block and output o is
-// sums[o*k.Rows() + r&^63 + k.order[r&63]], block after block: a word of rows lies together for each output.
+// It scores chunks of rows. The accumulators of a chunk lie in blocks (layout): bits want those of a block's rows
+// together for each output, in the order of the tier's kernels; deep groups want a chunk's in order.
 type machine[F float] struct {
 	arithmetic arithmetic
 	k          *kernels[F]
@@ -19,21 +19,37 @@ type machine[F float] struct {
 	scale      F
 	bias       []F // nil for none
 	groups     []group[F]
-	every      *walkGroup[F] // all trees, for blocks of few rows; nil if there are no masks
-	few        int           // rows up to which every is used
-	chunk      int           // rows per pass
-	words      int           // of the arena that the groups need
-	keys       int           // keys that the groups need
+	single     *rowGroup[F] // all trees, for blocks of few rows; nil if the groups are as fast
+	few        int          // rows up to which single is used
+	chunk      int          // rows per pass, a multiple of k.Rows()
+	words      int          // of the arena that the groups need
+	blocks     layout       // of accumulators between groups
+	plain      layout       // of accumulators of deep groups
 	free       chan *scratch[F]
 }
 
 // group is a run of consecutive trees with its kernel: exactly one is not nil.
 type group[F float] struct {
 	bits  *bitGroup[F]
-	walk  *walkGroup[F]
+	deep  *deepGroup[F]
 	trees int
 	why   string
 }
+
+// layout says where accumulators lie: the one of a chunk's row r and output o is at r/rows*rows*outputs + o*rows +
+// r%rows&^63 + order[r%64].
+type layout struct {
+	rows  int // a multiple of 64, or less than 64 and one block
+	order *[word]uint8
+}
+
+// inOrder is the order of rows that need no rearranging.
+var inOrder = func() (o [word]uint8) {
+	for i := range o {
+		o[i] = uint8(i)
+	}
+	return o
+}()
 
 // idleScratch is the number of scratches that an idle program keeps.
 const idleScratch = 64
@@ -75,90 +91,97 @@ func (m *machine[F]) share(dst []float64, b *Block, next *atomic.Int64) {
 	m.give(s)
 }
 
+// rows is the number of rows that are worth a goroutine's turn.
+func (m *machine[F]) rows() int { return max(m.chunk, 2*m.k.Rows()) }
+
 func (m *machine[F]) scoreWith(dst []float64, b *Block, s *scratch[F], from, to int) {
 	for from < to {
 		n := min(m.chunk, to-from)
 		if rest := n % m.k.Rows(); n > rest && rest <= m.few {
-			n -= rest // a few rows left over are walked
+			n -= rest // a few rows left over are scored one by one
 		}
-		m.scoreChunk(dst, b, s, from, n)
+		if n <= m.few {
+			m.scoreFew(dst, b, s, from, n)
+		} else {
+			m.scoreChunk(dst, b, s, from, n)
+		}
 		from += n
+	}
+}
+
+// scoreFew scores rows from..from+n one by one.
+func (m *machine[F]) scoreFew(dst []float64, b *Block, s *scratch[F], from, n int) {
+	row := layout{1, &inOrder}
+	for r := from; r < from+n; r++ {
+		m.start(s.sums, b, r, 1, row)
+		m.single.score(&s.row, b, r, s.sums[:m.outputs])
+		m.finish(dst, s.sums, r, 1, row)
 	}
 }
 
 // scoreChunk scores rows from..from+n, n <= chunk.
 func (m *machine[F]) scoreChunk(dst []float64, b *Block, s *scratch[F], from, n int) {
-	if n <= m.few {
-		m.start(s.plain, b, from, n, word, &inOrder)
-		m.every.fill(s, b, from, n, &m.arithmetic)
-		m.every.add(s, n, s.plain, m.outputs)
-		m.finish(dst, s.plain, from, n, word, &inOrder)
-		return
-	}
 	rows := m.k.Rows()
-	m.start(s.sums, b, from, n, rows, m.k.order)
+	m.start(s.sums, b, from, n, m.blocks)
 	for i := range m.groups {
-		if g := m.groups[i].walk; g != nil {
-			m.exchange(s, n, true)
-			g.fill(s, b, from, n, &m.arithmetic)
-			g.add(s, n, s.plain, m.outputs)
-			m.exchange(s, n, false)
+		if g := m.groups[i].deep; g != nil {
+			acc := s.sums
+			if m.blocks != m.plain {
+				acc = s.plain
+				m.rearrange(acc, s.sums, n, m.plain, m.blocks)
+			}
+			for r := 0; r < n; r += g.rows {
+				g.add(s.deep[i], b, from+r, min(g.rows, n-r), acc[r:], m.chunk)
+			}
+			if m.blocks != m.plain {
+				m.rearrange(s.sums, acc, n, m.blocks, m.plain)
+			}
 			continue
 		}
 		for r := 0; r < n; r += rows {
-			m.groups[i].bits.add(m.k, s, b, from+r, min(rows, n-r), s.sums[r*m.outputs:(r+rows)*m.outputs], m.outputs)
+			m.groups[i].bits.add(m.k, &s.bitScratch, b, from+r, min(rows, n-r), s.sums[r*m.outputs:(r+rows)*m.outputs], m.outputs)
 		}
 	}
-	m.finish(dst, s.sums, from, n, rows, m.k.order)
+	m.finish(dst, s.sums, from, n, m.blocks)
 }
 
-// inOrder is the order of rows that need no rearranging.
-var inOrder = func() (o [word]uint8) {
-	for i := range o {
-		o[i] = uint8(i)
-	}
-	return o
-}()
+// place is where the accumulator of row r and output o lies.
+func (l *layout) place(r, o, outputs int) int {
+	return r/l.rows*l.rows*outputs + o*l.rows + r%l.rows&^(word-1) + int(l.order[r%word])
+}
 
-// exchange copies the accumulators of n rows from s.sums to s.plain, or back.
-func (m *machine[F]) exchange(s *scratch[F], n int, toPlain bool) {
-	rows := m.k.Rows()
-	for r := range n {
-		for o := range m.outputs {
-			at := r/rows*rows*m.outputs + o*rows + r%rows&^(word-1) + int(m.k.order[r%word])
-			plain := r/word*word*m.outputs + o*word + r%word
-			if toPlain {
-				s.plain[plain] = s.sums[at]
-			} else {
-				s.sums[at] = s.plain[plain]
-			}
+// rearrange copies the accumulators of n rows.
+func (m *machine[F]) rearrange(to, from []F, n int, toLayout, fromLayout layout) {
+	for o := range m.outputs {
+		for r := range n {
+			to[toLayout.place(r, o, m.outputs)] = from[fromLayout.place(r, o, m.outputs)]
 		}
 	}
 }
 
-// start sets the accumulators of n rows, in blocks of size rows, to the base margins.
-func (m *machine[F]) start(sums []F, b *Block, from, n, rows int, order *[word]uint8) {
-	for first := 0; first < n; first += rows {
+// start sets the accumulators of n rows to the base margins.
+func (m *machine[F]) start(sums []F, b *Block, from, n int, l layout) {
+	for first := 0; first < n; first += l.rows {
 		for o := range m.outputs {
-			acc := sums[first*m.outputs+o*rows:][:rows]
+			acc := sums[first*m.outputs+o*l.rows:][:l.rows]
 			if b.margin == nil {
 				for r := range acc {
 					acc[r] = m.base[o]
 				}
 				continue
 			}
-			for r := range min(rows, n-first) {
-				acc[r&^(word-1)+int(order[r%word])] = F(b.margin[(from+first+r)*m.outputs+o])
+			for r := range min(l.rows, n-first) {
+				acc[r&^(word-1)+int(l.order[r%word])] = F(b.margin[(from+first+r)*m.outputs+o])
 			}
 		}
 	}
 }
 
 // finish turns the sums into margins.
-func (m *machine[F]) finish(dst []float64, sums []F, from, n, rows int, order *[word]uint8) {
-	for first := 0; first < n; first += rows {
+func (m *machine[F]) finish(dst []float64, sums []F, from, n int, l layout) {
+	for first := 0; first < n; first += l.rows {
 		for o := range m.outputs {
-			acc := sums[first*m.outputs+o*rows:][:rows]
+			acc := sums[first*m.outputs+o*l.rows:][:l.rows]
 			if m.counts != nil && m.counts[o] > 0 {
 				for r := range acc {
 					acc[r] /= m.counts[o]
@@ -175,8 +198,8 @@ func (m *machine[F]) finish(dst []float64, sums []F, from, n, rows int, order *[
 				}
 			}
 			out := dst[(from+first)*m.outputs+o:]
-			for r := range min(rows, n-first) {
-				out[r*m.outputs] = float64(acc[r&^(word-1)+int(order[r%word])])
+			for r := range min(l.rows, n-first) {
+				out[r*m.outputs] = float64(acc[r&^(word-1)+int(l.order[r%word])])
 			}
 		}
 	}
@@ -196,6 +219,3 @@ func treeCounts[F float](trees []forest.Tree, outputs int) []F {
 	}
 	return counts
 }
-
-// rows is the number of rows that are worth a goroutine's turn.
-func (m *machine[F]) rows() int { return max(m.chunk, 2*m.k.Rows()) }

@@ -7,7 +7,7 @@ import (
 )
 
 // run computes all words of the arena for rows from..from+n of b, n <= t.Rows().
-func (p *maskPlan) run(t *kernel.Table, s *rankScratch, b *Block, from, n int) {
+func (p *maskPlan) run(t *kernel.Table, s *bitScratch, b *Block, from, n int) {
 	w := t.Words
 	clear(s.arena[noRows*w : (noRows+1)*w])
 	ones := s.arena[allRows*w : (allRows+1)*w]
@@ -36,7 +36,7 @@ func (p *maskPlan) run(t *kernel.Table, s *rankScratch, b *Block, from, n int) {
 }
 
 // run computes the words for the feature's cuts.
-func (f *numericMasks) run(t *kernel.Table, s *rankScratch, c *Column, from, n int) {
+func (f *numericMasks) run(t *kernel.Table, s *bitScratch, c *Column, from, n int) {
 	size := f.ranks.N()
 	if !f.nanLow {
 		size++

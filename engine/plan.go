@@ -11,13 +11,13 @@ import (
 // Explanation says which kernel evaluates which trees, and why.
 type Explanation struct {
 	Groups  []GroupExplanation // in tree order
-	FewRows int                // blocks (and rests of blocks) of up to this many rows walk all trees instead
+	FewRows int                // blocks (and rests of blocks) of up to this many rows are scored one by one
 }
 
 // GroupExplanation is about a run of consecutive trees.
 type GroupExplanation struct {
 	Trees  int
-	Kernel string // "bits" or "walk"
+	Kernel string // "bits" or "deep"
 	Why    string
 }
 
@@ -32,7 +32,7 @@ func (e Explanation) String() string {
 	}
 	s := strings.Join(parts, "; ")
 	if e.FewRows > 0 {
-		s += fmt.Sprintf("; up to %d rows at a time by walk", e.FewRows)
+		s += fmt.Sprintf("; up to %d rows one by one", e.FewRows)
 	}
 	return s
 }
@@ -40,21 +40,17 @@ func (e Explanation) String() string {
 // Explain says which kernel evaluates which trees, and why.
 func (p *Program) Explain() Explanation { return p.explain }
 
-// The cost model, in nanoseconds on the reference machine of docs/design/0002-portable-tier.md. Only ratios matter.
+// The cost model, in nanoseconds on the reference machine of docs/design/0008-bits.md. Only ratios matter.
 const (
-	costBitTree  = 30.0 // per tree and block
-	costBitOp    = 1.2  // per operation and block
-	costMask     = 1.0  // per mask and block
-	costRank     = 100  // per feature and block
-	costKey      = 1.5  // per value
-	costWalkTree = 3.0  // per tree and row
-	costWalkStep = 1.6  // per step and row
-	mixedFactor  = 1.5  // for trees with category sets
+	costBitTree = 30.0 // per tree and block
+	costBitOp   = 1.2  // per operation and block
+	costMask    = 1.0  // per mask and block
+	costRank    = 100  // per feature and block
 )
 
 func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *kernel.Table, c kernelChoice) (*machine[F], Explanation) {
 	x := &machine[F]{
-		arithmetic: a, k: newKernels[F](t), outputs: m.Outputs, scale: F(m.Scale), chunk: t.Rows(),
+		arithmetic: a, k: newKernels[F](t), outputs: m.Outputs, scale: F(m.Scale),
 		free: make(chan *scratch[F], idleScratch),
 	}
 	for _, v := range m.Base {
@@ -66,16 +62,15 @@ func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *
 	if m.Arithmetic.Average {
 		x.counts = treeCounts[F](trees, m.Outputs)
 	}
-	l := newLeafTable[F](trees, m.Outputs)
 	for from := 0; from < len(trees); {
-		n, g := nextGroup(m, trees[from:], l.slice(from, len(trees)), x.k, c)
+		n, g := nextGroup(m, trees[from:], x.k, c)
 		x.groups = append(x.groups, g)
 		from += n
 	}
-	x.size(m, trees, l, c)
+	x.size(m, trees, c)
 	e := Explanation{FewRows: x.few}
 	for _, g := range x.groups {
-		name := "walk"
+		name := "deep"
 		if g.bits != nil {
 			name = "bits"
 		}

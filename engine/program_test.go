@@ -178,7 +178,7 @@ func TestUnusedColumnsAreNotRead(t *testing.T) {
 }
 
 func TestScoreDoesNotAllocate(t *testing.T) {
-	for name, compile := range map[string]enginetest.Compiler{"bits": engine.CompileBits, "walks": engine.CompileWalks} {
+	for name, compile := range map[string]enginetest.Compiler{"bits": engine.CompileBits, "deep": engine.CompileDeep} {
 		rng := rand.New(rand.NewPCG(1, 1))
 		m := enginetest.Model(rng, enginetest.Shape{Trees: 20, Leaves: 100, Features: 10, Outputs: 3})
 		p, err := compile(m, engine.Options{})
