@@ -43,17 +43,16 @@ func (p *Program) ContributionsParallel(dst []float64, b *Block, threads int) er
 	if n := b.rows * p.outputs * (len(p.features) + 1); len(dst) < n {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), n, ErrShape)
 	}
+	if threads <= 1 || b.rows <= c.decider.stride {
+		c.explain(dst, b, 0, b.rows)
+		return nil
+	}
 	parallel(b.rows, c.decider.stride, threads, func(from, to int) { c.explain(dst, b, from, to) })
 	return nil
 }
 
 // parallel calls work for pieces of the rows, on up to threads goroutines.
 func parallel(rows, piece, threads int, work func(from, to int)) {
-	threads = min(threads, (rows+piece-1)/piece)
-	if threads <= 1 {
-		work(0, rows)
-		return
-	}
 	var next atomic.Int64
 	serve := func() {
 		for {
@@ -65,7 +64,7 @@ func parallel(rows, piece, threads int, work func(from, to int)) {
 		}
 	}
 	var group sync.WaitGroup
-	for range threads - 1 {
+	for range min(threads, (rows+piece-1)/piece) - 1 {
 		group.Go(serve)
 	}
 	serve()

@@ -9,6 +9,7 @@ type contributionScratch struct {
 	open   []uint64  // by node that repeats a feature: the rows that the feature's values lead here
 	frames []float64 // see kernel.Game
 	sums   []float64 // by group of lanes, output and place
+	game   kernel.Game
 }
 
 // stepsAtATime bounds a call of the kernel.
@@ -67,7 +68,8 @@ func (c *contributions) play(g *game, s *contributionScratch) {
 		s.open[r.node] = w
 	}
 	perOutput := len(c.decider.reads) * kernel.GameLanes
-	k := kernel.Game{Points: g.rule.points, Nodes: g.nodes}
+	k := &s.game
+	k.Points, k.Nodes = g.rule.points, g.nodes
 	for first := 0; first < s.moment.rows; first += kernel.GameLanes {
 		rows := min(kernel.GameLanes, s.moment.rows-first)
 		sums := s.sums[first/kernel.GameLanes*c.outputs*perOutput:]
@@ -84,7 +86,7 @@ func (c *contributions) play(g *game, s *contributionScratch) {
 				sums := sums[(g.first+out)*perOutput:]
 				for steps := g.steps; len(steps) > 0; {
 					n := min(stepsAtATime, len(steps))
-					c.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, &k, steps[:n])
+					c.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, k, steps[:n])
 					steps = steps[n:]
 				}
 			}

@@ -75,18 +75,25 @@ func (p *Program) LeavesParallel(dst []int32, b *Block, threads int) error {
 	if n := b.rows * p.trees; len(dst) < n {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), n, ErrShape)
 	}
-	parallel(b.rows, l.decider.stride, threads, func(from, to int) {
-		l.find(b, from, to, func(at, tree int, leaves []int32) {
-			names := l.trees[tree].names
-			for r, leaf := range leaves {
-				if names != nil {
-					leaf = names[leaf]
-				}
-				dst[(at+r)*len(l.trees)+tree] = leaf
-			}
-		})
-	})
+	if threads <= 1 || b.rows <= l.decider.stride {
+		l.name(dst, b, 0, b.rows)
+		return nil
+	}
+	parallel(b.rows, l.decider.stride, threads, func(from, to int) { l.name(dst, b, from, to) })
 	return nil
+}
+
+// name writes the names of the leaves of rows from..to of b to dst, which starts at row 0.
+func (l *leafFinder) name(dst []int32, b *Block, from, to int) {
+	l.find(b, from, to, func(at, tree int, leaves []int32) {
+		names := l.trees[tree].names
+		for r, leaf := range leaves {
+			if names != nil {
+				leaf = names[leaf]
+			}
+			dst[(at+r)*len(l.trees)+tree] = leaf
+		}
+	})
 }
 
 // TreeMarginWidth returns the number of values that TreeMargins writes for a tree: 1, or Outputs() where some tree has
