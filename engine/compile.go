@@ -120,12 +120,12 @@ func (p *Program) addOutputs(m *forest.Model, trees []forest.Tree, a arithmetic,
 	if !o.Contributions && !o.Leaves {
 		return nil
 	}
-	d, decisions := newDecider(m, trees, p.reads, a)
+	d, decisions := newDecider(m, trees, p.reads, a, tier)
 	if o.Leaves {
 		p.leaves = newLeafFinder(m, trees, d, decisions)
 	}
 	if o.Contributions {
-		p.contributions, err = newContributions(m, trees, d, decisions, tier)
+		p.contributions, err = newContributions(m, trees, d, decisions)
 	}
 	return err
 }

@@ -11,7 +11,6 @@ import (
 // contributions is the compiled form of a model for Program.Contributions.
 type contributions struct {
 	decider  *decider
-	kernel   *kernel.Table
 	features int // of the model
 	outputs  int
 	base     []float64
@@ -27,6 +26,7 @@ type contributions struct {
 // game is one tree.
 type game struct {
 	decisions []decision
+	batch     batch
 	repeats   []repeat
 	steps     []uint32
 	nodes     []kernel.GameNode
@@ -66,9 +66,9 @@ const (
 )
 
 // newContributions compiles trees. The error is ErrNoCover, or ErrModel for a tree that is too large.
-func newContributions(m *forest.Model, trees []forest.Tree, d *decider, all [][]decision, tier *kernel.Table) (*contributions, error) {
+func newContributions(m *forest.Model, trees []forest.Tree, d *decider, all [][]decision) (*contributions, error) {
 	c := &contributions{
-		decider: d, kernel: tier, features: len(m.Features), outputs: m.Outputs,
+		decider: d, features: len(m.Features), outputs: m.Outputs,
 		expected: make([]float64, m.Outputs), factor: make([]float64, m.Outputs), divisor: make([]float64, m.Outputs),
 		bias: make([]float64, m.Outputs), free: make(chan *contributionScratch, idleScratch),
 	}
@@ -130,7 +130,7 @@ type visit struct {
 }
 
 func (b *gameBuilder) game(t *forest.Tree, decisions []decision) (game, error) {
-	b.tree, b.decisions, b.g = t, decisions, game{first: t.Output, outputs: 1, decisions: decisions}
+	b.tree, b.decisions, b.g = t, decisions, game{first: t.Output, outputs: 1, decisions: decisions, batch: b.c.decider.batch(decisions)}
 	if t.Vector {
 		b.g.first, b.g.outputs = 0, b.c.outputs
 	}

@@ -54,9 +54,7 @@ func (c *contributions) explain(dst []float64, b *Block, from, to int) {
 
 // play adds a tree's contributions to the sums of the moment's rows.
 func (c *contributions) play(g *game, s *contributionScratch) {
-	for i := range g.decisions {
-		s.turns[i] = c.decider.right(&g.decisions[i], &s.moment)
-	}
+	c.decider.decide(s.turns, &g.batch, g.decisions, &s.moment)
 	for _, r := range g.repeats {
 		w := s.turns[r.above]
 		if !r.right {
@@ -86,7 +84,7 @@ func (c *contributions) play(g *game, s *contributionScratch) {
 				sums := sums[(g.first+out)*perOutput:]
 				for steps := g.steps; len(steps) > 0; {
 					n := min(stepsAtATime, len(steps))
-					c.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, k, steps[:n])
+					c.decider.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, k, steps[:n])
 					steps = steps[n:]
 				}
 			}

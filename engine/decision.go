@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
@@ -22,6 +23,7 @@ type decision struct {
 // decider decides the splits of a model. It keeps nothing of the model.
 type decider struct {
 	arithmetic arithmetic
+	kernel     *kernel.Table
 	reads      []int // the program's
 	sets       []forest.CategorySet
 	zeros      bool   // some split has a zero rule
@@ -33,8 +35,8 @@ type decider struct {
 const maxCells = 1 << 20
 
 // newDecider also returns the decisions of each tree, by node.
-func newDecider(m *forest.Model, trees []forest.Tree, reads []int, a arithmetic) (*decider, [][]decision) {
-	d := &decider{arithmetic: a, reads: reads, coded: make([]bool, len(reads)), stride: word}
+func newDecider(m *forest.Model, trees []forest.Tree, reads []int, a arithmetic, tier *kernel.Table) (*decider, [][]decision) {
+	d := &decider{arithmetic: a, kernel: tier, reads: reads, coded: make([]bool, len(reads)), stride: word}
 	for d.stride > 8 && d.stride*len(reads) > maxCells {
 		d.stride /= 2
 	}
@@ -70,6 +72,38 @@ func newDecider(m *forest.Model, trees []forest.Tree, reads []int, a arithmetic)
 	return d, all
 }
 
+// batch holds a tree's decisions for all of its nodes at a time: those that a kernel makes, and the others.
+type batch struct {
+	tests, nanTests []kernel.Test // NaN goes left, right
+	others          []int32       // nodes
+}
+
+func (d *decider) batch(decisions []decision) batch {
+	var b batch
+	for i := range decisions {
+		e := &decisions[i]
+		t := kernel.Test{Cut: e.cut, Place: uint32(int(e.place) * d.stride), Word: uint32(i)}
+		switch {
+		case d.stride < word || e.kind != cutSplit || e.zero != forest.ZeroCompares:
+			b.others = append(b.others, int32(i))
+		case e.nanRight:
+			b.nanTests = append(b.nanTests, t)
+		default:
+			b.tests = append(b.tests, t)
+		}
+	}
+	return b
+}
+
+// decide writes for each node the rows that it sends right; bits beyond the rows are arbitrary.
+func (d *decider) decide(turns []uint64, b *batch, decisions []decision, v *moment) {
+	d.kernel.Above(turns, v.values, v.rows, b.tests)
+	d.kernel.AboveOrNaN(turns, v.values, v.rows, b.nanTests)
+	for _, i := range b.others {
+		turns[i] = d.right(&decisions[i], v)
+	}
+}
+
 // moment holds the values of up to decider.stride rows, feature by feature.
 type moment struct {
 	rows   int
@@ -81,7 +115,7 @@ type moment struct {
 }
 
 func (d *decider) newMoment() moment {
-	v := moment{stride: d.stride, values: make([]float64, d.stride*len(d.reads)), nan: make([]uint64, len(d.reads))}
+	v := moment{stride: d.stride, values: kernel.Aligned[float64](d.stride * len(d.reads)), nan: make([]uint64, len(d.reads))}
 	if len(d.sets) > 0 {
 		v.codes = make([]int32, len(v.values))
 	}

@@ -53,7 +53,7 @@ func shapley(sums, frames []float64, turns, open []uint64, first, rows int, g *G
 			p.psi = g.Curves[n.Curve:][g.Points : 2*g.Points]
 			reached = open[at] >> first
 		}
-		pull := [4]float64{0, 0, 1 - n.Share, -n.Share}
+		pull := [4]float64{0, 0, 1 - n.Share, 0 - n.Share}
 		for r := range p.k {
 			p.k[r] = pull[reached>>r&1<<1|right>>r&1]
 		}
@@ -175,5 +175,36 @@ func (p *player) up(n *GameNode, sum *[GameLanes]float64, kind uint32) {
 func fillLanes(v *[GameLanes]float64, x float64) {
 	for r := range v {
 		v[r] = x
+	}
+}
+
+// Test is a comparison of 64 values with a cut.
+type Test struct {
+	Cut   float64
+	Place uint32 // of the first value
+	Word  uint32 // of the result
+}
+
+// testAbove is Table.Above.
+func testAbove(words []uint64, values []float64, rows int, tests []Test) {
+	for i := range tests {
+		t := &tests[i]
+		cut, w := t.Cut, uint64(0)
+		for r, x := range values[t.Place:][:rows] {
+			w |= uint64(one(x > cut)) << (r & 63)
+		}
+		words[t.Word] = w
+	}
+}
+
+// testAboveOrNaN is Table.AboveOrNaN.
+func testAboveOrNaN(words []uint64, values []float64, rows int, tests []Test) {
+	for i := range tests {
+		t := &tests[i]
+		cut, w := t.Cut, uint64(0)
+		for r, x := range values[t.Place:][:rows] {
+			w |= uint64(one(!(x <= cut))) << (r & 63)
+		}
+		words[t.Word] = w
 	}
 }

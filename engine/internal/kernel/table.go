@@ -103,6 +103,11 @@ type Table struct {
 	// node's feature is concerned (read for steps with bit 0 set). The first step of a game finds P in its frame; frames
 	// keeps what later steps need, and is aligned.
 	Shapley func(sums, frames []float64, turns, open []uint64, first, rows int, g *Game, steps []uint32)
+	// Above writes a word for each of tests: bit r is set iff value r of the test's is above the cut. The first rows <= 64
+	// values count; other bits are arbitrary. values has 64 of them for each test, words is as long as the tests say.
+	Above func(words []uint64, values []float64, rows int, tests []Test)
+	// AboveOrNaN is Above with the bit of NaN set.
+	AboveOrNaN func(words []uint64, values []float64, rows int, tests []Test)
 
 	// Row has the functions for single rows.
 	Row RowTable
@@ -171,7 +176,7 @@ func newPortable(tier Tier, w int) *Table {
 	}
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
-	t.Shapley = shapley
+	t.Shapley, t.Above, t.AboveOrNaN = shapley, testAbove, testAboveOrNaN
 	t.Walk, t.WalkSets = walk, walkSets
 	t.RowMajor, t.WalkBlocks, t.WalkPair = rowMajor, walkBlocks, walkPair
 	t.AddItems64, t.AddItems32 = addItems[float64], addItems[float32]

@@ -1,0 +1,48 @@
+//go:build !purego
+
+package kernel
+
+import "unsafe"
+
+// useShapleyAVX2 puts the assembly of shapley.go's functions into t.
+func useShapleyAVX2(t *Table) {
+	t.Shapley = shapleyCall(shapleyAVX2)
+	t.Above, t.AboveOrNaN = aboveCall(aboveAVX2), aboveCall(aboveOrNaNAVX2)
+}
+
+// useShapleyAVX512 puts the assembly of shapley.go's functions into t.
+func useShapleyAVX512(t *Table) {
+	t.Shapley = shapleyCall(shapleyAVX512)
+	t.Above, t.AboveOrNaN = aboveCall(aboveAVX512), aboveCall(aboveOrNaNAVX512)
+}
+
+// shapleyCall makes pointers; all lanes are played for, whatever the number of rows.
+func shapleyCall(f func(sums, frames *float64, turns, open, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int),
+) func([]float64, []float64, []uint64, []uint64, int, int, *Game, []uint32) {
+	return func(sums, frames []float64, turns, open []uint64, first, _ int, g *Game, steps []uint32) {
+		if len(steps) == 0 {
+			return
+		}
+		// The rows' byte of a little-endian word.
+		byteOf := func(words []uint64) *uint64 {
+			return (*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(words)), first/8))
+		}
+		f(unsafe.SliceData(sums), unsafe.SliceData(frames), byteOf(turns), byteOf(open),
+			(*uint64)(unsafe.Pointer(unsafe.SliceData(g.Nodes))), unsafe.SliceData(g.Curves), unsafe.SliceData(g.Leaves),
+			g.Points, unsafe.SliceData(steps), len(steps))
+	}
+}
+
+// maxTests bounds a call of assembly (K2).
+const maxTests = 2048
+
+// aboveCall makes pointers. Values are read 64 at a time.
+func aboveCall(f func(words *uint64, values *float64, tests *uint64, n int)) func([]uint64, []float64, int, []Test) {
+	return func(words []uint64, values []float64, _ int, tests []Test) {
+		for len(tests) > 0 {
+			n := min(len(tests), maxTests)
+			f(unsafe.SliceData(words), unsafe.SliceData(values), (*uint64)(unsafe.Pointer(unsafe.SliceData(tests))), n)
+			tests = tests[n:]
+		}
+	}
+}
