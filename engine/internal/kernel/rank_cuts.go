@@ -25,6 +25,9 @@ type Cuts struct {
 	least int64    // logarithmic buckets: number of the lowest non-zero |cut|
 	half  int      // logarithmic buckets on each side of zero
 	shift uint     // logarithmic buckets: low bits of |x| that do not matter
+
+	pairs   *pairTable   // vector tiers: nil if it does not suit
+	buckets *bucketTable // vector tiers: nil if it does not suit
 }
 
 // ranking is a way of finding codes.
@@ -41,6 +44,7 @@ const (
 	fewCuts    = 4       // rankAll up to here
 	maxBuckets = 1 << 14 // per feature: 32 KiB
 	maxCrowd   = 64      // cuts in a bucket
+	padding    = 64      // NaN after the cuts
 )
 
 const (
@@ -53,13 +57,20 @@ const (
 // NewCuts prepares cuts, which must be ascending, distinct, not NaN and at most MaxCuts. With nanLow the code of NaN is
 // 0, else it is len(cuts)+1. The slice is copied.
 func NewCuts(cuts []float64, nanLow bool) *Cuts {
+	q := newBuckets(cuts, nanLow)
+	q.layOutVectors()
+	return q
+}
+
+// newBuckets chooses between the ways of finding codes.
+func newBuckets(cuts []float64, nanLow bool) *Cuts {
 	n := len(cuts)
 	q := &Cuts{n: n, nan: n + 1, how: rankSearch}
 	if nanLow {
 		q.nan = 0
 	}
-	q.cuts = slices.Grow(slices.Clone(cuts), maxCrowd)
-	for range maxCrowd {
+	q.cuts = slices.Grow(slices.Clone(cuts), padding)
+	for range padding {
 		q.cuts = append(q.cuts, math.NaN())
 	}
 	if n <= fewCuts {
@@ -138,7 +149,7 @@ func (q *Cuts) layOut(how ranking, buckets int) bool {
 		return false
 	}
 	q.steps = bits.Len(uint(most - 1)) // 1 cut: 0 steps and the last comparison
-	q.first = make([]uint16, last+1)
+	q.first = make([]uint16, last+2) // a load of 32 bits may start at the last
 	below := 0
 	for b, k := range crowd {
 		q.first[b] = uint16(below)
