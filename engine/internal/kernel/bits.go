@@ -134,6 +134,48 @@ func blendQuad(a, b, m, d *quad) {
 	d[2], d[3] = a2^(a2^b2)&m[2], a3^(a3^b3)&m[3]
 }
 
+func trees(arena []uint64, depth int, trees []uint16, w int) {
+	per := w / 4
+	words := quads(arena)
+	var planes [32]quad // 15 for MaxTreeDepth
+	for ; len(trees) >= 1<<depth; trees = trees[1<<depth:] {
+		for k := range per {
+			tree(words, trees[:1<<depth], per, k, &planes)
+		}
+	}
+}
+
+// tree evaluates a tree of Trees for quad k of each word. Subtrees wait on the stack planes for the ones to the right of them: one
+// of height h as h-1 planes, its root in roots.
+func tree(words []quad, splits []uint16, per, k int, planes *[32]quad) {
+	var roots [8]*quad
+	top, waiting, at := 0, 0, 0 // in planes, roots and splits
+	for pair := range len(splits) / 4 {
+		l, r, m := &words[int(splits[at])*per+k], &words[int(splits[at+1])*per+k], &words[int(splits[at+2])*per+k]
+		at += 3
+		blendQuad(l, r, m, &planes[top&31])
+		// Every second one is a right subtree, whose parent comes next, every fourth the parent of that as well.
+		height := 2
+		for ; pair>>(height-2)&1 == 1; height++ {
+			l, r, m = roots[(waiting-1)&7], m, &words[int(splits[at])*per+k]
+			at++
+			waiting--
+			top -= height - 1
+			for i := range height - 1 {
+				left := &planes[(top+i)&31]
+				blendQuad(left, &planes[(top+height-1+i)&31], m, left)
+			}
+			blendQuad(l, r, m, &planes[(top+height-1)&31])
+		}
+		roots[waiting&7] = m
+		waiting++
+		top += height - 1
+	}
+	for i := range top {
+		words[(int(splits[len(splits)-1])+i)*per+k] = planes[i&31]
+	}
+}
+
 func sets(arena []uint64, first int, slots []uint16, right []uint64, width, w int) {
 	var t [64]uint64
 	for g := range w {

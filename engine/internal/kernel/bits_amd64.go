@@ -19,6 +19,31 @@ func andNotAVX512(arena *uint64, to int, from *uint32, n int, not int)
 //go:noescape
 func exceedAVX512(m *uint64, p *uint64, cuts int, n int)
 
+// treesAVX5122 evaluates n trees of depth 2.
+//
+//go:noescape
+func treesAVX5122(arena *uint64, ops *uint16, n int)
+
+// treesAVX5123 evaluates n trees of depth 3.
+//
+//go:noescape
+func treesAVX5123(arena *uint64, ops *uint16, n int)
+
+// treesAVX5124 evaluates n trees of depth 4.
+//
+//go:noescape
+func treesAVX5124(arena *uint64, ops *uint16, n int)
+
+// treesAVX5125 evaluates n trees of depth 5.
+//
+//go:noescape
+func treesAVX5125(arena *uint64, ops *uint16, n int)
+
+// treesAVX5126 evaluates n trees of depth 6.
+//
+//go:noescape
+func treesAVX5126(arena *uint64, ops *uint16, n int)
+
 // blendAVX2 carries out n ops.
 //
 //go:noescape
@@ -33,6 +58,31 @@ func andNotAVX2(arena *uint64, to int, from *uint32, n int, not int)
 //
 //go:noescape
 func exceedAVX2(m *uint64, p *uint64, cuts int, n int)
+
+// treesAVX22 evaluates n trees of depth 2.
+//
+//go:noescape
+func treesAVX22(arena *uint64, ops *uint16, n int)
+
+// treesAVX23 evaluates n trees of depth 3.
+//
+//go:noescape
+func treesAVX23(arena *uint64, ops *uint16, n int)
+
+// treesAVX24 evaluates n trees of depth 4.
+//
+//go:noescape
+func treesAVX24(arena *uint64, ops *uint16, n int)
+
+// treesAVX25 evaluates n trees of depth 5.
+//
+//go:noescape
+func treesAVX25(arena *uint64, ops *uint16, n int)
+
+// treesAVX26 evaluates n trees of depth 6.
+//
+//go:noescape
+func treesAVX26(arena *uint64, ops *uint16, n int)
 
 // planes8AVX512 writes n of 1 to 8 planes of 512 codes.
 //

@@ -10,66 +10,67 @@ TEXT ·blendAVX512(SB), NOSPLIT, $0-24
 	MOVQ arena+0(FP), AX
 	MOVQ ops+8(FP), CX
 	MOVQ n+16(FP), DX
+	XORQ BX, BX
 	SUBQ $0x04, DX
 	JLT  loopOne
 
 loopMany:
-	MOVL       (CX), SI
-	MOVWLZX    SI, BX
-	SHRL       $0x10, SI
-	SHLQ       $0x06, BX
-	SHLQ       $0x06, SI
-	MOVL       4(CX), R8
-	MOVWLZX    R8, DI
-	SHRL       $0x10, R8
-	SHLQ       $0x06, DI
-	SHLQ       $0x06, R8
-	VMOVDQA64  (AX)(BX*1), Z0
-	VMOVDQA64  (AX)(DI*1), Z1
-	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(R8*1)
-	MOVL       8(CX), SI
-	MOVWLZX    SI, BX
-	SHRL       $0x10, SI
-	SHLQ       $0x06, BX
-	SHLQ       $0x06, SI
-	MOVL       12(CX), R8
-	MOVWLZX    R8, DI
-	SHRL       $0x10, R8
-	SHLQ       $0x06, DI
-	SHLQ       $0x06, R8
-	VMOVDQA64  (AX)(BX*1), Z0
-	VMOVDQA64  (AX)(DI*1), Z1
-	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(R8*1)
-	MOVL       16(CX), SI
-	MOVWLZX    SI, BX
-	SHRL       $0x10, SI
-	SHLQ       $0x06, BX
-	SHLQ       $0x06, SI
-	MOVL       20(CX), R8
-	MOVWLZX    R8, DI
-	SHRL       $0x10, R8
-	SHLQ       $0x06, DI
-	SHLQ       $0x06, R8
-	VMOVDQA64  (AX)(BX*1), Z0
-	VMOVDQA64  (AX)(DI*1), Z1
-	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(R8*1)
-	MOVL       24(CX), SI
-	MOVWLZX    SI, BX
-	SHRL       $0x10, SI
-	SHLQ       $0x06, BX
-	SHLQ       $0x06, SI
-	MOVL       28(CX), R8
-	MOVWLZX    R8, DI
-	SHRL       $0x10, R8
-	SHLQ       $0x06, DI
-	SHLQ       $0x06, R8
-	VMOVDQA64  (AX)(BX*1), Z0
-	VMOVDQA64  (AX)(DI*1), Z1
-	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(R8*1)
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	MOVL       4(CX), R9
+	MOVWLZX    R9, R8
+	SHRL       $0x10, R9
+	LEAQ       (BX)(R8*8), R8
+	LEAQ       (BX)(R9*8), R9
+	VMOVDQA64  (AX)(SI*8), Z0
+	VMOVDQA64  (AX)(R8*8), Z1
+	VPTERNLOGQ $0xac, (AX)(DI*8), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R9*8)
+	MOVL       8(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	MOVL       12(CX), R9
+	MOVWLZX    R9, R8
+	SHRL       $0x10, R9
+	LEAQ       (BX)(R8*8), R8
+	LEAQ       (BX)(R9*8), R9
+	VMOVDQA64  (AX)(SI*8), Z0
+	VMOVDQA64  (AX)(R8*8), Z1
+	VPTERNLOGQ $0xac, (AX)(DI*8), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R9*8)
+	MOVL       16(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	MOVL       20(CX), R9
+	MOVWLZX    R9, R8
+	SHRL       $0x10, R9
+	LEAQ       (BX)(R8*8), R8
+	LEAQ       (BX)(R9*8), R9
+	VMOVDQA64  (AX)(SI*8), Z0
+	VMOVDQA64  (AX)(R8*8), Z1
+	VPTERNLOGQ $0xac, (AX)(DI*8), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R9*8)
+	MOVL       24(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	MOVL       28(CX), R9
+	MOVWLZX    R9, R8
+	SHRL       $0x10, R9
+	LEAQ       (BX)(R8*8), R8
+	LEAQ       (BX)(R9*8), R9
+	VMOVDQA64  (AX)(SI*8), Z0
+	VMOVDQA64  (AX)(R8*8), Z1
+	VPTERNLOGQ $0xac, (AX)(DI*8), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R9*8)
 	ADDQ       $0x20, CX
 	SUBQ       $0x04, DX
 	JGE        loopMany
@@ -79,20 +80,20 @@ loopOne:
 	JZ   loopDone
 
 loopLast:
-	MOVL       (CX), SI
-	MOVWLZX    SI, BX
-	SHRL       $0x10, SI
-	SHLQ       $0x06, BX
-	SHLQ       $0x06, SI
-	MOVL       4(CX), R8
-	MOVWLZX    R8, DI
-	SHRL       $0x10, R8
-	SHLQ       $0x06, DI
-	SHLQ       $0x06, R8
-	VMOVDQA64  (AX)(BX*1), Z0
-	VMOVDQA64  (AX)(DI*1), Z1
-	VPTERNLOGQ $0xac, (AX)(SI*1), Z0, Z1
-	VMOVDQA64  Z1, (AX)(R8*1)
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	MOVL       4(CX), R9
+	MOVWLZX    R9, R8
+	SHRL       $0x10, R9
+	LEAQ       (BX)(R8*8), R8
+	LEAQ       (BX)(R9*8), R9
+	VMOVDQA64  (AX)(SI*8), Z0
+	VMOVDQA64  (AX)(R8*8), Z1
+	VPTERNLOGQ $0xac, (AX)(DI*8), Z0, Z1
+	VMOVDQA64  Z1, (AX)(R9*8)
 	ADDQ       $0x08, CX
 	DECQ       DX
 	JNZ        loopLast
@@ -446,80 +447,673 @@ end:
 	VZEROUPPER
 	RET
 
+// func treesAVX5122(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·treesAVX5122(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z0
+	LEAQ       (BX)(DI*8), SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z1
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z1, Z0
+	LEAQ       (BX)(R8*8), SI
+	LEAQ       (AX)(SI*8), SI
+	VMOVDQA64  Z0, (SI)
+	ADDQ       $0x08, CX
+	DECQ       DX
+	JNZ        tree
+	VZEROUPPER
+	RET
+
+// func treesAVX5123(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·treesAVX5123(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z0
+	LEAQ       (BX)(DI*8), SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z1
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z1, Z0
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       8(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       12(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z4
+	VPTERNLOGQ $0xb8, Z2, Z4, Z0
+	VPTERNLOGQ $0xb8, Z3, Z4, Z1
+	LEAQ       (BX)(DI*8), SI
+	LEAQ       (AX)(SI*8), SI
+	VMOVDQA64  Z0, (SI)
+	VMOVDQA64  Z1, 64(SI)
+	ADDQ       $0x10, CX
+	DECQ       DX
+	JNZ        tree
+	VZEROUPPER
+	RET
+
+// func treesAVX5124(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·treesAVX5124(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z0
+	LEAQ       (BX)(DI*8), SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z1
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z1, Z0
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       8(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       12(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z4
+	VPTERNLOGQ $0xb8, Z2, Z4, Z0
+	VPTERNLOGQ $0xb8, Z3, Z4, Z1
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       16(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       20(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	LEAQ       (BX)(DI*8), SI
+	MOVL       24(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z6
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z6, Z5
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	VPTERNLOGQ $0xb8, Z5, Z7, Z2
+	VPTERNLOGQ $0xb8, Z6, Z7, Z3
+	MOVL       28(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	VPTERNLOGQ $0xb8, Z2, Z5, Z0
+	VPTERNLOGQ $0xb8, Z3, Z5, Z1
+	VPTERNLOGQ $0xb8, Z7, Z5, Z4
+	LEAQ       (BX)(DI*8), SI
+	LEAQ       (AX)(SI*8), SI
+	VMOVDQA64  Z0, (SI)
+	VMOVDQA64  Z1, 64(SI)
+	VMOVDQA64  Z4, 128(SI)
+	ADDQ       $0x20, CX
+	DECQ       DX
+	JNZ        tree
+	VZEROUPPER
+	RET
+
+// func treesAVX5125(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·treesAVX5125(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z0
+	LEAQ       (BX)(DI*8), SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z1
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z1, Z0
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       8(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       12(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z4
+	VPTERNLOGQ $0xb8, Z2, Z4, Z0
+	VPTERNLOGQ $0xb8, Z3, Z4, Z1
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       16(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       20(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	LEAQ       (BX)(DI*8), SI
+	MOVL       24(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z6
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z6, Z5
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	VPTERNLOGQ $0xb8, Z5, Z7, Z2
+	VPTERNLOGQ $0xb8, Z6, Z7, Z3
+	MOVL       28(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	VPTERNLOGQ $0xb8, Z2, Z5, Z0
+	VPTERNLOGQ $0xb8, Z3, Z5, Z1
+	VPTERNLOGQ $0xb8, Z7, Z5, Z4
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       32(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       36(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	LEAQ       (BX)(DI*8), SI
+	MOVL       40(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z7
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z7, Z6
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z8
+	VPTERNLOGQ $0xb8, Z6, Z8, Z2
+	VPTERNLOGQ $0xb8, Z7, Z8, Z3
+	MOVL       44(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	LEAQ       (BX)(DI*8), SI
+	MOVL       48(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z7
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z7, Z6
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z9
+	MOVL       52(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z10
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z10, Z9
+	MOVL       56(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z11
+	VPTERNLOGQ $0xb8, Z9, Z11, Z6
+	VPTERNLOGQ $0xb8, Z10, Z11, Z7
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z9
+	VPTERNLOGQ $0xb8, Z6, Z9, Z2
+	VPTERNLOGQ $0xb8, Z7, Z9, Z3
+	VPTERNLOGQ $0xb8, Z11, Z9, Z8
+	MOVL       60(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	VPTERNLOGQ $0xb8, Z2, Z6, Z0
+	VPTERNLOGQ $0xb8, Z3, Z6, Z1
+	VPTERNLOGQ $0xb8, Z8, Z6, Z4
+	VPTERNLOGQ $0xb8, Z9, Z6, Z5
+	LEAQ       (BX)(DI*8), SI
+	LEAQ       (AX)(SI*8), SI
+	VMOVDQA64  Z0, (SI)
+	VMOVDQA64  Z1, 64(SI)
+	VMOVDQA64  Z4, 128(SI)
+	VMOVDQA64  Z5, 192(SI)
+	ADDQ       $0x40, CX
+	DECQ       DX
+	JNZ        tree
+	VZEROUPPER
+	RET
+
+// func treesAVX5126(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX512F
+TEXT ·treesAVX5126(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL       (CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z0
+	LEAQ       (BX)(DI*8), SI
+	MOVL       4(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z1
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z1, Z0
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       8(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       12(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z4
+	VPTERNLOGQ $0xb8, Z2, Z4, Z0
+	VPTERNLOGQ $0xb8, Z3, Z4, Z1
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       16(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       20(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	LEAQ       (BX)(DI*8), SI
+	MOVL       24(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z6
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z6, Z5
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	VPTERNLOGQ $0xb8, Z5, Z7, Z2
+	VPTERNLOGQ $0xb8, Z6, Z7, Z3
+	MOVL       28(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z5
+	VPTERNLOGQ $0xb8, Z2, Z5, Z0
+	VPTERNLOGQ $0xb8, Z3, Z5, Z1
+	VPTERNLOGQ $0xb8, Z7, Z5, Z4
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       32(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       36(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	LEAQ       (BX)(DI*8), SI
+	MOVL       40(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z7
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z7, Z6
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z8
+	VPTERNLOGQ $0xb8, Z6, Z8, Z2
+	VPTERNLOGQ $0xb8, Z7, Z8, Z3
+	MOVL       44(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	LEAQ       (BX)(DI*8), SI
+	MOVL       48(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z7
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z7, Z6
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z9
+	MOVL       52(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z10
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z10, Z9
+	MOVL       56(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z11
+	VPTERNLOGQ $0xb8, Z9, Z11, Z6
+	VPTERNLOGQ $0xb8, Z10, Z11, Z7
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z9
+	VPTERNLOGQ $0xb8, Z6, Z9, Z2
+	VPTERNLOGQ $0xb8, Z7, Z9, Z3
+	VPTERNLOGQ $0xb8, Z11, Z9, Z8
+	MOVL       60(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z6
+	VPTERNLOGQ $0xb8, Z2, Z6, Z0
+	VPTERNLOGQ $0xb8, Z3, Z6, Z1
+	VPTERNLOGQ $0xb8, Z8, Z6, Z4
+	VPTERNLOGQ $0xb8, Z9, Z6, Z5
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z2
+	MOVL       64(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z3
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z3, Z2
+	MOVL       68(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	LEAQ       (BX)(DI*8), SI
+	MOVL       72(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z8
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z8, Z7
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z9
+	VPTERNLOGQ $0xb8, Z7, Z9, Z2
+	VPTERNLOGQ $0xb8, Z8, Z9, Z3
+	MOVL       76(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	LEAQ       (BX)(DI*8), SI
+	MOVL       80(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z8
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z8, Z7
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z10
+	MOVL       84(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z11
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z11, Z10
+	MOVL       88(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z12
+	VPTERNLOGQ $0xb8, Z10, Z12, Z7
+	VPTERNLOGQ $0xb8, Z11, Z12, Z8
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z10
+	VPTERNLOGQ $0xb8, Z7, Z10, Z2
+	VPTERNLOGQ $0xb8, Z8, Z10, Z3
+	VPTERNLOGQ $0xb8, Z12, Z10, Z9
+	MOVL       92(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	LEAQ       (BX)(DI*8), SI
+	MOVL       96(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z8
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z8, Z7
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z11
+	MOVL       100(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z12
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z12, Z11
+	MOVL       104(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z13
+	VPTERNLOGQ $0xb8, Z11, Z13, Z7
+	VPTERNLOGQ $0xb8, Z12, Z13, Z8
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z11
+	MOVL       108(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z12
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z12, Z11
+	MOVL       112(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z14
+	LEAQ       (BX)(DI*8), SI
+	MOVL       116(CX), R8
+	MOVWLZX    R8, DI
+	SHRL       $0x10, R8
+	LEAQ       (BX)(DI*8), DI
+	VMOVDQA64  (AX)(DI*8), Z15
+	VPTERNLOGQ $0xb8, (AX)(SI*8), Z15, Z14
+	LEAQ       (BX)(R8*8), SI
+	VMOVDQA64  (AX)(SI*8), Z16
+	VPTERNLOGQ $0xb8, Z14, Z16, Z11
+	VPTERNLOGQ $0xb8, Z15, Z16, Z12
+	MOVL       120(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z14
+	VPTERNLOGQ $0xb8, Z11, Z14, Z7
+	VPTERNLOGQ $0xb8, Z12, Z14, Z8
+	VPTERNLOGQ $0xb8, Z16, Z14, Z13
+	LEAQ       (BX)(DI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z11
+	VPTERNLOGQ $0xb8, Z7, Z11, Z2
+	VPTERNLOGQ $0xb8, Z8, Z11, Z3
+	VPTERNLOGQ $0xb8, Z13, Z11, Z9
+	VPTERNLOGQ $0xb8, Z14, Z11, Z10
+	MOVL       124(CX), DI
+	MOVWLZX    DI, SI
+	SHRL       $0x10, DI
+	LEAQ       (BX)(SI*8), SI
+	VMOVDQA64  (AX)(SI*8), Z7
+	VPTERNLOGQ $0xb8, Z2, Z7, Z0
+	VPTERNLOGQ $0xb8, Z3, Z7, Z1
+	VPTERNLOGQ $0xb8, Z9, Z7, Z4
+	VPTERNLOGQ $0xb8, Z10, Z7, Z5
+	VPTERNLOGQ $0xb8, Z11, Z7, Z6
+	LEAQ       (BX)(DI*8), SI
+	LEAQ       (AX)(SI*8), SI
+	VMOVDQA64  Z0, (SI)
+	VMOVDQA64  Z1, 64(SI)
+	VMOVDQA64  Z4, 128(SI)
+	VMOVDQA64  Z5, 192(SI)
+	VMOVDQA64  Z6, 256(SI)
+	ADDQ       $0x00000080, CX
+	DECQ       DX
+	JNZ        tree
+	VZEROUPPER
+	RET
+
 // func blendAVX2(arena *uint64, ops *uint16, n int)
 // Requires: AVX, AVX2
 TEXT ·blendAVX2(SB), NOSPLIT, $0-24
 	MOVQ arena+0(FP), AX
 	MOVQ ops+8(FP), CX
 	MOVQ n+16(FP), DX
+	XORQ BX, BX
 	SUBQ $0x04, DX
 	JLT  loopOne
 
 loopMany:
-	MOVL    (CX), SI
-	MOVWLZX SI, BX
-	SHRL    $0x10, SI
-	SHLQ    $0x05, BX
-	SHLQ    $0x05, SI
-	MOVL    4(CX), R8
-	MOVWLZX R8, DI
-	SHRL    $0x10, R8
-	SHLQ    $0x05, DI
-	SHLQ    $0x05, R8
-	VMOVDQA (AX)(BX*1), Y0
-	VMOVDQA (AX)(DI*1), Y1
-	VPAND   (AX)(SI*1), Y1, Y2
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	MOVL    4(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	LEAQ    (BX)(R9*4), R9
+	VMOVDQA (AX)(SI*8), Y0
+	VMOVDQA (AX)(R8*8), Y1
+	VPAND   (AX)(DI*8), Y1, Y2
 	VPANDN  Y0, Y1, Y1
 	VPOR    Y2, Y1, Y1
-	VMOVDQA Y1, (AX)(R8*1)
-	MOVL    8(CX), SI
-	MOVWLZX SI, BX
-	SHRL    $0x10, SI
-	SHLQ    $0x05, BX
-	SHLQ    $0x05, SI
-	MOVL    12(CX), R8
-	MOVWLZX R8, DI
-	SHRL    $0x10, R8
-	SHLQ    $0x05, DI
-	SHLQ    $0x05, R8
-	VMOVDQA (AX)(BX*1), Y0
-	VMOVDQA (AX)(DI*1), Y1
-	VPAND   (AX)(SI*1), Y1, Y2
+	VMOVDQA Y1, (AX)(R9*8)
+	MOVL    8(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	MOVL    12(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	LEAQ    (BX)(R9*4), R9
+	VMOVDQA (AX)(SI*8), Y0
+	VMOVDQA (AX)(R8*8), Y1
+	VPAND   (AX)(DI*8), Y1, Y2
 	VPANDN  Y0, Y1, Y1
 	VPOR    Y2, Y1, Y1
-	VMOVDQA Y1, (AX)(R8*1)
-	MOVL    16(CX), SI
-	MOVWLZX SI, BX
-	SHRL    $0x10, SI
-	SHLQ    $0x05, BX
-	SHLQ    $0x05, SI
-	MOVL    20(CX), R8
-	MOVWLZX R8, DI
-	SHRL    $0x10, R8
-	SHLQ    $0x05, DI
-	SHLQ    $0x05, R8
-	VMOVDQA (AX)(BX*1), Y0
-	VMOVDQA (AX)(DI*1), Y1
-	VPAND   (AX)(SI*1), Y1, Y2
+	VMOVDQA Y1, (AX)(R9*8)
+	MOVL    16(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	MOVL    20(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	LEAQ    (BX)(R9*4), R9
+	VMOVDQA (AX)(SI*8), Y0
+	VMOVDQA (AX)(R8*8), Y1
+	VPAND   (AX)(DI*8), Y1, Y2
 	VPANDN  Y0, Y1, Y1
 	VPOR    Y2, Y1, Y1
-	VMOVDQA Y1, (AX)(R8*1)
-	MOVL    24(CX), SI
-	MOVWLZX SI, BX
-	SHRL    $0x10, SI
-	SHLQ    $0x05, BX
-	SHLQ    $0x05, SI
-	MOVL    28(CX), R8
-	MOVWLZX R8, DI
-	SHRL    $0x10, R8
-	SHLQ    $0x05, DI
-	SHLQ    $0x05, R8
-	VMOVDQA (AX)(BX*1), Y0
-	VMOVDQA (AX)(DI*1), Y1
-	VPAND   (AX)(SI*1), Y1, Y2
+	VMOVDQA Y1, (AX)(R9*8)
+	MOVL    24(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	MOVL    28(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	LEAQ    (BX)(R9*4), R9
+	VMOVDQA (AX)(SI*8), Y0
+	VMOVDQA (AX)(R8*8), Y1
+	VPAND   (AX)(DI*8), Y1, Y2
 	VPANDN  Y0, Y1, Y1
 	VPOR    Y2, Y1, Y1
-	VMOVDQA Y1, (AX)(R8*1)
+	VMOVDQA Y1, (AX)(R9*8)
 	ADDQ    $0x20, CX
 	SUBQ    $0x04, DX
 	JGE     loopMany
@@ -529,22 +1123,22 @@ loopOne:
 	JZ   loopDone
 
 loopLast:
-	MOVL    (CX), SI
-	MOVWLZX SI, BX
-	SHRL    $0x10, SI
-	SHLQ    $0x05, BX
-	SHLQ    $0x05, SI
-	MOVL    4(CX), R8
-	MOVWLZX R8, DI
-	SHRL    $0x10, R8
-	SHLQ    $0x05, DI
-	SHLQ    $0x05, R8
-	VMOVDQA (AX)(BX*1), Y0
-	VMOVDQA (AX)(DI*1), Y1
-	VPAND   (AX)(SI*1), Y1, Y2
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	MOVL    4(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	LEAQ    (BX)(R9*4), R9
+	VMOVDQA (AX)(SI*8), Y0
+	VMOVDQA (AX)(R8*8), Y1
+	VPAND   (AX)(DI*8), Y1, Y2
 	VPANDN  Y0, Y1, Y1
 	VPOR    Y2, Y1, Y1
-	VMOVDQA Y1, (AX)(R8*1)
+	VMOVDQA Y1, (AX)(R9*8)
 	ADDQ    $0x08, CX
 	DECQ    DX
 	JNZ     loopLast
@@ -895,6 +1489,803 @@ next:
 	JMP   sweep
 
 end:
+	VZEROUPPER
+	RET
+
+// func treesAVX22(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·treesAVX22(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	LEAQ    (BX)(DI*4), SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	LEAQ    (BX)(R8*4), SI
+	LEAQ    (AX)(SI*8), SI
+	VMOVDQA Y0, (SI)
+	ADDQ    $0x08, CX
+	DECQ    DX
+	JNZ     tree
+	VZEROUPPER
+	RET
+
+// func treesAVX23(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·treesAVX23(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	LEAQ    (BX)(DI*4), SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y2
+	MOVL    8(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y3
+	VPXOR   (AX)(SI*8), Y2, Y4
+	VPAND   Y3, Y4, Y4
+	VPXOR   Y4, Y2, Y2
+	MOVL    12(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y4
+	VPXOR   Y0, Y2, Y2
+	VPAND   Y4, Y2, Y2
+	VPXOR   Y0, Y2, Y2
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y4, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	LEAQ    (BX)(DI*4), SI
+	LEAQ    (AX)(SI*8), SI
+	VMOVDQA Y2, (SI)
+	VMOVDQA Y3, 32(SI)
+	ADDQ    $0x10, CX
+	DECQ    DX
+	JNZ     tree
+	VZEROUPPER
+	RET
+
+// func treesAVX24(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·treesAVX24(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	LEAQ    (BX)(DI*4), SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y2
+	MOVL    8(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y3
+	VPXOR   (AX)(SI*8), Y2, Y4
+	VPAND   Y3, Y4, Y4
+	VPXOR   Y4, Y2, Y2
+	MOVL    12(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y4
+	VPXOR   Y0, Y2, Y2
+	VPAND   Y4, Y2, Y2
+	VPXOR   Y0, Y2, Y2
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y4, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	LEAQ    (BX)(DI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	MOVL    16(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y5
+	VPAND   Y1, Y5, Y5
+	VPXOR   Y5, Y0, Y0
+	MOVL    20(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y5
+	LEAQ    (BX)(DI*4), SI
+	MOVL    24(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y6
+	VPXOR   (AX)(SI*8), Y5, Y7
+	VPAND   Y6, Y7, Y7
+	VPXOR   Y7, Y5, Y5
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y7
+	VPXOR   Y0, Y5, Y5
+	VPAND   Y7, Y5, Y5
+	VPXOR   Y0, Y5, Y5
+	VPXOR   Y1, Y6, Y6
+	VPAND   Y7, Y6, Y6
+	VPXOR   Y1, Y6, Y6
+	MOVL    28(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	VPXOR   Y2, Y5, Y5
+	VPAND   Y0, Y5, Y5
+	VPXOR   Y2, Y5, Y5
+	VPXOR   Y3, Y6, Y6
+	VPAND   Y0, Y6, Y6
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y7, Y7
+	VPAND   Y0, Y7, Y7
+	VPXOR   Y4, Y7, Y7
+	LEAQ    (BX)(DI*4), SI
+	LEAQ    (AX)(SI*8), SI
+	VMOVDQA Y5, (SI)
+	VMOVDQA Y6, 32(SI)
+	VMOVDQA Y7, 64(SI)
+	ADDQ    $0x20, CX
+	DECQ    DX
+	JNZ     tree
+	VZEROUPPER
+	RET
+
+// func treesAVX25(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·treesAVX25(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVL    (CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	LEAQ    (BX)(DI*4), SI
+	MOVL    4(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y2
+	MOVL    8(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y3
+	VPXOR   (AX)(SI*8), Y2, Y4
+	VPAND   Y3, Y4, Y4
+	VPXOR   Y4, Y2, Y2
+	MOVL    12(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y4
+	VPXOR   Y0, Y2, Y2
+	VPAND   Y4, Y2, Y2
+	VPXOR   Y0, Y2, Y2
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y4, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	LEAQ    (BX)(DI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	MOVL    16(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   (AX)(SI*8), Y0, Y5
+	VPAND   Y1, Y5, Y5
+	VPXOR   Y5, Y0, Y0
+	MOVL    20(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y5
+	LEAQ    (BX)(DI*4), SI
+	MOVL    24(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y6
+	VPXOR   (AX)(SI*8), Y5, Y7
+	VPAND   Y6, Y7, Y7
+	VPXOR   Y7, Y5, Y5
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y7
+	VPXOR   Y0, Y5, Y5
+	VPAND   Y7, Y5, Y5
+	VPXOR   Y0, Y5, Y5
+	VPXOR   Y1, Y6, Y6
+	VPAND   Y7, Y6, Y6
+	VPXOR   Y1, Y6, Y6
+	MOVL    28(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y0
+	VPXOR   Y2, Y5, Y5
+	VPAND   Y0, Y5, Y5
+	VPXOR   Y2, Y5, Y5
+	VPXOR   Y3, Y6, Y6
+	VPAND   Y0, Y6, Y6
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y7, Y7
+	VPAND   Y0, Y7, Y7
+	VPXOR   Y4, Y7, Y7
+	LEAQ    (BX)(DI*4), SI
+	VMOVDQA (AX)(SI*8), Y1
+	MOVL    32(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	VPXOR   (AX)(SI*8), Y1, Y3
+	VPAND   Y2, Y3, Y3
+	VPXOR   Y3, Y1, Y1
+	MOVL    36(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y3
+	LEAQ    (BX)(DI*4), SI
+	MOVL    40(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y4
+	VPXOR   (AX)(SI*8), Y3, Y8
+	VPAND   Y4, Y8, Y8
+	VPXOR   Y8, Y3, Y3
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y8
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y8, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	VPXOR   Y2, Y4, Y4
+	VPAND   Y8, Y4, Y4
+	VPXOR   Y2, Y4, Y4
+	MOVL    44(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y1
+	LEAQ    (BX)(DI*4), SI
+	MOVL    48(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	VPXOR   (AX)(SI*8), Y1, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y9, Y1, Y1
+	LEAQ    (BX)(R8*4), SI
+	VMOVDQA (AX)(SI*8), Y9
+	MOVL    52(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y10
+	VPXOR   (AX)(SI*8), Y9, Y11
+	VPAND   Y10, Y11, Y11
+	VPXOR   Y11, Y9, Y9
+	MOVL    56(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y11
+	VPXOR   Y1, Y9, Y9
+	VPAND   Y11, Y9, Y9
+	VPXOR   Y1, Y9, Y9
+	VPXOR   Y2, Y10, Y10
+	VPAND   Y11, Y10, Y10
+	VPXOR   Y2, Y10, Y10
+	LEAQ    (BX)(DI*4), SI
+	VMOVDQA (AX)(SI*8), Y1
+	VPXOR   Y3, Y9, Y9
+	VPAND   Y1, Y9, Y9
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y10, Y10
+	VPAND   Y1, Y10, Y10
+	VPXOR   Y4, Y10, Y10
+	VPXOR   Y8, Y11, Y11
+	VPAND   Y1, Y11, Y11
+	VPXOR   Y8, Y11, Y11
+	MOVL    60(CX), DI
+	MOVWLZX DI, SI
+	SHRL    $0x10, DI
+	LEAQ    (BX)(SI*4), SI
+	VMOVDQA (AX)(SI*8), Y2
+	VPXOR   Y5, Y9, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y5, Y9, Y9
+	VPXOR   Y6, Y10, Y10
+	VPAND   Y2, Y10, Y10
+	VPXOR   Y6, Y10, Y10
+	VPXOR   Y7, Y11, Y11
+	VPAND   Y2, Y11, Y11
+	VPXOR   Y7, Y11, Y11
+	VPXOR   Y0, Y1, Y1
+	VPAND   Y2, Y1, Y1
+	VPXOR   Y0, Y1, Y1
+	LEAQ    (BX)(DI*4), SI
+	LEAQ    (AX)(SI*8), SI
+	VMOVDQA Y9, (SI)
+	VMOVDQA Y10, 32(SI)
+	VMOVDQA Y11, 64(SI)
+	VMOVDQA Y1, 96(SI)
+	ADDQ    $0x40, CX
+	DECQ    DX
+	JNZ     tree
+	VZEROUPPER
+	RET
+
+// func treesAVX26(arena *uint64, ops *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·treesAVX26(SB), NOSPLIT, $0-24
+	MOVQ arena+0(FP), AX
+	MOVQ ops+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+tree:
+	MOVWLZX 126(CX), SI
+	SHLQ    $0x05, SI
+	LEAQ    (AX)(SI*1), SI
+	MOVL    (CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	LEAQ    (BX)(R8*4), DI
+	MOVL    4(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y1
+	VPXOR   (AX)(DI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	MOVL    8(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y3
+	VPXOR   (AX)(DI*8), Y2, Y4
+	VPAND   Y3, Y4, Y4
+	VPXOR   Y4, Y2, Y2
+	MOVL    12(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y4
+	VPXOR   Y0, Y2, Y2
+	VPAND   Y4, Y2, Y2
+	VPXOR   Y0, Y2, Y2
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y4, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	MOVL    16(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y1
+	VPXOR   (AX)(DI*8), Y0, Y5
+	VPAND   Y1, Y5, Y5
+	VPXOR   Y5, Y0, Y0
+	MOVL    20(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y5
+	LEAQ    (BX)(R8*4), DI
+	MOVL    24(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y6
+	VPXOR   (AX)(DI*8), Y5, Y7
+	VPAND   Y6, Y7, Y7
+	VPXOR   Y7, Y5, Y5
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y7
+	VPXOR   Y0, Y5, Y5
+	VPAND   Y7, Y5, Y5
+	VPXOR   Y0, Y5, Y5
+	VPXOR   Y1, Y6, Y6
+	VPAND   Y7, Y6, Y6
+	VPXOR   Y1, Y6, Y6
+	MOVL    28(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	VPXOR   Y2, Y5, Y5
+	VPAND   Y0, Y5, Y5
+	VPXOR   Y2, Y5, Y5
+	VPXOR   Y3, Y6, Y6
+	VPAND   Y0, Y6, Y6
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y7, Y7
+	VPAND   Y0, Y7, Y7
+	VPXOR   Y4, Y7, Y7
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	MOVL    32(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y2
+	VPXOR   (AX)(DI*8), Y1, Y3
+	VPAND   Y2, Y3, Y3
+	VPXOR   Y3, Y1, Y1
+	MOVL    36(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y3
+	LEAQ    (BX)(R8*4), DI
+	MOVL    40(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y4
+	VPXOR   (AX)(DI*8), Y3, Y8
+	VPAND   Y4, Y8, Y8
+	VPXOR   Y8, Y3, Y3
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y8
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y8, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	VPXOR   Y2, Y4, Y4
+	VPAND   Y8, Y4, Y4
+	VPXOR   Y2, Y4, Y4
+	MOVL    44(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	LEAQ    (BX)(R8*4), DI
+	MOVL    48(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y2
+	VPXOR   (AX)(DI*8), Y1, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y9, Y1, Y1
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y9
+	MOVL    52(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y10
+	VPXOR   (AX)(DI*8), Y9, Y11
+	VPAND   Y10, Y11, Y11
+	VPXOR   Y11, Y9, Y9
+	MOVL    56(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y11
+	VPXOR   Y1, Y9, Y9
+	VPAND   Y11, Y9, Y9
+	VPXOR   Y1, Y9, Y9
+	VPXOR   Y2, Y10, Y10
+	VPAND   Y11, Y10, Y10
+	VPXOR   Y2, Y10, Y10
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   Y3, Y9, Y9
+	VPAND   Y1, Y9, Y9
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y10, Y10
+	VPAND   Y1, Y10, Y10
+	VPXOR   Y4, Y10, Y10
+	VPXOR   Y8, Y11, Y11
+	VPAND   Y1, Y11, Y11
+	VPXOR   Y8, Y11, Y11
+	MOVL    60(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	VPXOR   Y5, Y9, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y5, Y9, Y9
+	VPXOR   Y6, Y10, Y10
+	VPAND   Y2, Y10, Y10
+	VPXOR   Y6, Y10, Y10
+	VPXOR   Y7, Y11, Y11
+	VPAND   Y2, Y11, Y11
+	VPXOR   Y7, Y11, Y11
+	VPXOR   Y0, Y1, Y1
+	VPAND   Y2, Y1, Y1
+	VPXOR   Y0, Y1, Y1
+	VMOVDQA Y9, (SI)
+	VMOVDQA Y10, 32(SI)
+	VMOVDQA Y11, 64(SI)
+	VMOVDQA Y1, 96(SI)
+	VMOVDQA Y2, 128(SI)
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	MOVL    64(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y1
+	VPXOR   (AX)(DI*8), Y0, Y2
+	VPAND   Y1, Y2, Y2
+	VPXOR   Y2, Y0, Y0
+	MOVL    68(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	LEAQ    (BX)(R8*4), DI
+	MOVL    72(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y3
+	VPXOR   (AX)(DI*8), Y2, Y4
+	VPAND   Y3, Y4, Y4
+	VPXOR   Y4, Y2, Y2
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y4
+	VPXOR   Y0, Y2, Y2
+	VPAND   Y4, Y2, Y2
+	VPXOR   Y0, Y2, Y2
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y4, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	MOVL    76(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	LEAQ    (BX)(R8*4), DI
+	MOVL    80(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y1
+	VPXOR   (AX)(DI*8), Y0, Y5
+	VPAND   Y1, Y5, Y5
+	VPXOR   Y5, Y0, Y0
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y5
+	MOVL    84(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y6
+	VPXOR   (AX)(DI*8), Y5, Y7
+	VPAND   Y6, Y7, Y7
+	VPXOR   Y7, Y5, Y5
+	MOVL    88(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y7
+	VPXOR   Y0, Y5, Y5
+	VPAND   Y7, Y5, Y5
+	VPXOR   Y0, Y5, Y5
+	VPXOR   Y1, Y6, Y6
+	VPAND   Y7, Y6, Y6
+	VPXOR   Y1, Y6, Y6
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	VPXOR   Y2, Y5, Y5
+	VPAND   Y0, Y5, Y5
+	VPXOR   Y2, Y5, Y5
+	VPXOR   Y3, Y6, Y6
+	VPAND   Y0, Y6, Y6
+	VPXOR   Y3, Y6, Y6
+	VPXOR   Y4, Y7, Y7
+	VPAND   Y0, Y7, Y7
+	VPXOR   Y4, Y7, Y7
+	MOVL    92(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	LEAQ    (BX)(R8*4), DI
+	MOVL    96(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y2
+	VPXOR   (AX)(DI*8), Y1, Y3
+	VPAND   Y2, Y3, Y3
+	VPXOR   Y3, Y1, Y1
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y3
+	MOVL    100(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y4
+	VPXOR   (AX)(DI*8), Y3, Y8
+	VPAND   Y4, Y8, Y8
+	VPXOR   Y8, Y3, Y3
+	MOVL    104(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y8
+	VPXOR   Y1, Y3, Y3
+	VPAND   Y8, Y3, Y3
+	VPXOR   Y1, Y3, Y3
+	VPXOR   Y2, Y4, Y4
+	VPAND   Y8, Y4, Y4
+	VPXOR   Y2, Y4, Y4
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	MOVL    108(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y2
+	VPXOR   (AX)(DI*8), Y1, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y9, Y1, Y1
+	MOVL    112(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y9
+	LEAQ    (BX)(R8*4), DI
+	MOVL    116(CX), R9
+	MOVWLZX R9, R8
+	SHRL    $0x10, R9
+	LEAQ    (BX)(R8*4), R8
+	VMOVDQA (AX)(R8*8), Y10
+	VPXOR   (AX)(DI*8), Y9, Y11
+	VPAND   Y10, Y11, Y11
+	VPXOR   Y11, Y9, Y9
+	LEAQ    (BX)(R9*4), DI
+	VMOVDQA (AX)(DI*8), Y11
+	VPXOR   Y1, Y9, Y9
+	VPAND   Y11, Y9, Y9
+	VPXOR   Y1, Y9, Y9
+	VPXOR   Y2, Y10, Y10
+	VPAND   Y11, Y10, Y10
+	VPXOR   Y2, Y10, Y10
+	MOVL    120(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y1
+	VPXOR   Y3, Y9, Y9
+	VPAND   Y1, Y9, Y9
+	VPXOR   Y3, Y9, Y9
+	VPXOR   Y4, Y10, Y10
+	VPAND   Y1, Y10, Y10
+	VPXOR   Y4, Y10, Y10
+	VPXOR   Y8, Y11, Y11
+	VPAND   Y1, Y11, Y11
+	VPXOR   Y8, Y11, Y11
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA (AX)(DI*8), Y2
+	VPXOR   Y5, Y9, Y9
+	VPAND   Y2, Y9, Y9
+	VPXOR   Y5, Y9, Y9
+	VPXOR   Y6, Y10, Y10
+	VPAND   Y2, Y10, Y10
+	VPXOR   Y6, Y10, Y10
+	VPXOR   Y7, Y11, Y11
+	VPAND   Y2, Y11, Y11
+	VPXOR   Y7, Y11, Y11
+	VPXOR   Y0, Y1, Y1
+	VPAND   Y2, Y1, Y1
+	VPXOR   Y0, Y1, Y1
+	MOVL    124(CX), R8
+	MOVWLZX R8, DI
+	SHRL    $0x10, R8
+	LEAQ    (BX)(DI*4), DI
+	VMOVDQA (AX)(DI*8), Y0
+	VPXOR   (SI), Y9, Y9
+	VPAND   Y0, Y9, Y9
+	VPXOR   (SI), Y9, Y9
+	VPXOR   32(SI), Y10, Y10
+	VPAND   Y0, Y10, Y10
+	VPXOR   32(SI), Y10, Y10
+	VPXOR   64(SI), Y11, Y11
+	VPAND   Y0, Y11, Y11
+	VPXOR   64(SI), Y11, Y11
+	VPXOR   96(SI), Y1, Y1
+	VPAND   Y0, Y1, Y1
+	VPXOR   96(SI), Y1, Y1
+	VPXOR   128(SI), Y2, Y2
+	VPAND   Y0, Y2, Y2
+	VPXOR   128(SI), Y2, Y2
+	LEAQ    (BX)(R8*4), DI
+	VMOVDQA Y9, (SI)
+	VMOVDQA Y10, 32(SI)
+	VMOVDQA Y11, 64(SI)
+	VMOVDQA Y1, 96(SI)
+	VMOVDQA Y2, 128(SI)
+	ADDQ    $0x00000080, CX
+	DECQ    DX
+	JNZ     tree
 	VZEROUPPER
 	RET
 

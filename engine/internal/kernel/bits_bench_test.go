@@ -83,6 +83,29 @@ func BenchmarkBlend(b *testing.B) {
 	}
 }
 
+// BenchmarkTrees is BenchmarkBlend's work by Trees.
+func BenchmarkTrees(b *testing.B) {
+	for depth := 2; depth <= kernel.MaxTreeDepth; depth++ {
+		for _, total := range []int{300, 5000, 14000} {
+			b.Run(fmt.Sprintf("depth=%d/words=%d", depth, total), func(b *testing.B) {
+				eachTierB(b, func(b *testing.B, k *kernel.Table) {
+					r := random(1)
+					arena := words(r, total+400, k.Words)
+					n := 2048 >> depth
+					var trees []uint16
+					for t := range n {
+						for range 1<<depth - 1 {
+							trees = append(trees, uint16(r.IntN(total)))
+						}
+						trees = append(trees, uint16(total+t%16*5))
+					}
+					measure(b, "tree", n, func() { k.Trees(arena, depth, trees) })
+				})
+			})
+		}
+	}
+}
+
 func BenchmarkExceed(b *testing.B) {
 	for _, cuts := range []int{1, 30, 62, 126, 254, 4000} {
 		b.Run(fmt.Sprintf("cuts=%d", cuts), func(b *testing.B) {

@@ -27,6 +27,25 @@ func useBitsAVX2(t *Table) {
 			blendAVX2(first(arena, 4), &ops[0].A, len(ops))
 		}
 	}
+	t.Trees = func(arena []uint64, depth int, trees []uint16) {
+		n := len(trees) >> depth
+		if n == 0 {
+			return
+		}
+		a, ops := first(arena, 4), first(trees, n<<depth)
+		switch depth {
+		case 2:
+			treesAVX22(a, ops, n)
+		case 3:
+			treesAVX23(a, ops, n)
+		case 4:
+			treesAVX24(a, ops, n)
+		case 5:
+			treesAVX25(a, ops, n)
+		case 6:
+			treesAVX26(a, ops, n)
+		}
+	}
 }
 
 // useBitsAVX512 puts the assembly of bits.go's functions into t.
@@ -50,6 +69,25 @@ func useBitsAVX512(t *Table) {
 	t.Blend = func(arena []uint64, ops []Op) {
 		if len(ops) > 0 {
 			blendAVX512(first(arena, 8), &ops[0].A, len(ops))
+		}
+	}
+	t.Trees = func(arena []uint64, depth int, trees []uint16) {
+		n := len(trees) >> depth
+		if n == 0 {
+			return
+		}
+		a, ops := first(arena, 8), first(trees, n<<depth)
+		switch depth {
+		case 2:
+			treesAVX5122(a, ops, n)
+		case 3:
+			treesAVX5123(a, ops, n)
+		case 4:
+			treesAVX5124(a, ops, n)
+		case 5:
+			treesAVX5125(a, ops, n)
+		case 6:
+			treesAVX5126(a, ops, n)
 		}
 	}
 }

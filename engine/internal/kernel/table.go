@@ -46,6 +46,11 @@ type Table struct {
 	AndNot func(arena []uint64, to int, from []uint32, not int)
 	// Blend carries out ops in order: word Dst = rows of B where Mask is set, of A elsewhere.
 	Blend func(arena []uint64, ops []Op)
+	// Trees evaluates complete trees of depth 1 < depth <= MaxTreeDepth one after the other. A tree is 1<<depth numbers
+	// of words: of its splits, in post-order (all of the left subtree, all of the right one, the node itself), and of the
+	// first of the depth-1 words that are written, none of which is among its splits: bits 0 to depth-2 of the rows'
+	// leaf numbers, leaves counted from left to right; bit depth-1 is the root's word. A set bit sends right.
+	Trees func(arena []uint64, depth int, trees []uint16)
 	// Sets writes words first, first+1, ... of arena, one for each of splits: bit r of word s is bit s%64 of
 	// right[slots[r]*width+s/64]. width is (splits+63)/64; width*64 words are written. slots has Rows() elements.
 	Sets func(arena []uint64, first int, slots []uint16, right []uint64, width int)
@@ -119,6 +124,9 @@ type Op struct{ A, B, Mask, Dst uint16 }
 // MaxPlanes is the largest number of planes of a leaf number: numbers are bytes.
 const MaxPlanes = 8
 
+// MaxTreeDepth is the largest depth of Trees.
+const MaxTreeDepth = 6
+
 // Leaves says where a tree's leaf numbers and leaf values are.
 type Leaves struct {
 	Planes [MaxPlanes]uint16 // words of the arena, the lowest bit's first; those from Bits on are unused and 0
@@ -171,6 +179,7 @@ func newPortable(tier Tier, w int) *Table {
 	t.Exceed = func(m, p []uint64, cuts, n int) { exceed(m, p, cuts, n, w) }
 	t.AndNot = func(arena []uint64, to int, from []uint32, not int) { andNot(arena, to, from, not, w) }
 	t.Blend = func(arena []uint64, ops []Op) { blend(arena, ops, w) }
+	t.Trees = func(arena []uint64, depth int, ops []uint16) { trees(arena, depth, ops, w) }
 	t.Sets = func(arena []uint64, first int, slots []uint16, right []uint64, width int) {
 		sets(arena, first, slots, right, width, w)
 	}

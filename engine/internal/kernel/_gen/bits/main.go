@@ -20,6 +20,9 @@ func write() {
 		blend(v)
 		andNot(v)
 		exceed(v)
+		for depth := 2; depth <= 6; depth++ {
+			trees(v, depth)
+		}
 	}
 	planesAVX512()
 	planesAVX2()
@@ -113,38 +116,144 @@ func loop(name string, n reg.Register, unroll int, f func(u int), next func(step
 	Label(done)
 }
 
-// blend is Blend. Two indices come with one load: there are three load ports for scalars and two for words of 512 bits,
-// and four loads of an index each were slower, as was one load of all (table in docs/design/0008).
+// indices reads 16-bit numbers of words. Two come with one load, since there are three load ports for scalars, but two
+// as long as words of 512 bits are loaded; and they are scaled by addresses, since there are two ports for shifts. Four
+// loads and shifts an operation are 2.9 cycles, two loads and four shifts 3.3, this 2.7 (BenchmarkBlend).
+type indices struct {
+	v       vector
+	arena   reg.Register
+	zero    reg.Register // avo wants a base for every address
+	from    reg.Register
+	at      int // bytes read after from
+	pending reg.GPVirtual
+}
+
+func newIndices(v vector, arena, from reg.Register) *indices {
+	x := &indices{v: v, arena: arena, from: from, zero: GP64()}
+	XORQ(x.zero, x.zero)
+	return x
+}
+
+// word is the memory of the next word.
+func (x *indices) word() Mem {
+	i := x.pending
+	if i == nil {
+		i = GP64()
+		x.pending = GP64()
+		MOVL(gen.At(x.from, x.at), x.pending.As32())
+		MOVWLZX(x.pending.As16(), i.As32())
+		SHRL(U8(16), x.pending.As32())
+		x.at += 4
+	} else {
+		x.pending = nil
+	}
+	scaled := GP64()
+	LEAQ(gen.Indexed(x.zero, i, uint8(x.v.size()/8), 0), scaled)
+	return gen.Indexed(x.arena, scaled, 8, 0)
+}
+
+// next ends a step: what was read is passed.
+func (x *indices) next() {
+	ADDQ(gen.Int(x.at), x.from)
+	x.at = 0
+}
+
+// blend is Blend.
 func blend(v vector) {
 	gen.Func(v.name("blend"), "carries out n ops.", "func(arena *uint64, ops *uint16, n int)")
 	arena, ops, n := gen.Arg("arena"), gen.Arg("ops"), gen.Arg("n")
-	indices := func(disp int) (reg.Register, reg.Register) {
-		first, second := GP64(), GP64()
-		MOVL(gen.At(ops, disp), second.As32())
-		MOVWLZX(second.As16(), first.As32())
-		SHRL(U8(16), second.As32())
-		SHLQ(v.shift(), first)
-		SHLQ(v.shift(), second)
-		return first, second
-	}
+	read := newIndices(v, arena, ops)
 	// Each step stores before the next one loads: a step may read the word that the step before wrote.
 	step := func(u int) {
-		a, b := indices(8 * u)
-		mask, dst := indices(8*u + 4)
+		read.at = 8 * u
+		a, b, mask, dst := read.word(), read.word(), read.word(), read.word()
 		x, m := v.register(), v.register()
-		v.move(gen.Indexed(arena, a, 1, 0), x)
-		v.move(gen.Indexed(arena, mask, 1, 0), m)
+		v.move(a, x)
+		v.move(mask, m)
 		if v.wide {
-			VPTERNLOGQ(U8(0xac), gen.Indexed(arena, b, 1, 0), x, m)
+			VPTERNLOGQ(U8(0xac), b, x, m)
 		} else {
 			y := YMM()
-			VPAND(gen.Indexed(arena, b, 1, 0), m, y)
+			VPAND(b, m, y)
 			VPANDN(x, m, m)
 			VPOR(y, m, m)
 		}
-		v.move(m, gen.Indexed(arena, dst, 1, 0))
+		v.move(m, dst)
 	}
 	loop("loop", n, 4, step, func(steps int) { ADDQ(gen.Int(8*steps), ops) })
+	gen.Leave()
+}
+
+// trees is Trees for one depth: a tree's words stay in registers.
+func trees(v vector, depth int) {
+	gen.Func(fmt.Sprintf("%s%d", v.name("trees"), depth), fmt.Sprintf("evaluates n trees of depth %d.", depth),
+		"func(arena *uint64, ops *uint16, n int)")
+	arena, ops, n := gen.Arg("arena"), gen.Arg("ops"), gen.Arg("n")
+	read := newIndices(v, arena, ops)
+	to := GP64()
+	spill := !v.wide && depth == 6 // 16 registers hold a tree of depth 5
+	Label("tree")
+	if spill {
+		save := *read
+		read.at, read.pending = 2*(1<<depth-1), nil
+		i := GP64()
+		MOVWLZX(gen.At(ops, read.at), i.As32())
+		SHLQ(v.shift(), i)
+		LEAQ(gen.Indexed(arena, i, 1, 0), to)
+		*read = save
+	}
+	var walk func(depth int) []Op
+	walk = func(d int) []Op {
+		if d == 1 {
+			return []Op{read.word()}
+		}
+		left := walk(d - 1)
+		if d == 2 || spill && d == depth {
+			for i, p := range left {
+				switch {
+				case d == 2:
+					x := v.register()
+					v.move(p, x)
+					left[i] = x
+				default:
+					v.move(p, gen.At(to, v.size()*i))
+					left[i] = gen.At(to, v.size()*i)
+				}
+			}
+		}
+		right := walk(d - 1)
+		m := v.register()
+		v.move(read.word(), m)
+		for i := range left {
+			switch {
+			case v.wide:
+				VPTERNLOGQ(U8(0xb8), right[i], m, left[i])
+			case d == 2:
+				x := YMM()
+				VPXOR(right[i], left[i], x)
+				VPAND(m, x, x)
+				VPXOR(x, left[i], left[i])
+			default:
+				x := right[i]
+				VPXOR(left[i], x, x)
+				VPAND(m, x, x)
+				VPXOR(left[i], x, x)
+				left[i] = x
+			}
+		}
+		return append(left, m)
+	}
+	planes := walk(depth)
+	dst := read.word()
+	if !spill {
+		LEAQ(dst, to)
+	}
+	for i, p := range planes[:depth-1] {
+		v.move(p, gen.At(to, v.size()*i))
+	}
+	read.next()
+	DECQ(n)
+	JNZ(LabelRef("tree"))
 	gen.Leave()
 }
 
