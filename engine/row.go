@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
@@ -26,7 +27,8 @@ type rowGroup[F float] struct {
 type rowScratch struct {
 	codes    kernel.RowCodes
 	values   [kernel.RowSources]float64
-	outcomes [rowTrees]uint64 // of splits
+	outcomes [rowTrees]uint64 // of splits, or the trees that go on
+	places   [rowTrees]uint16 // where trees leave a block
 	numbers  [rowTrees]uint8  // of leaves, by tree
 }
 
@@ -37,7 +39,7 @@ const rowTrees = 512
 // more than 256 leaves, or more distinct thresholds than bytes can tell apart.
 func newRowGroup[F float](m *forest.Model, trees []forest.Tree, l *leafTable[F], k *kernel.RowTable, rd reading) *rowGroup[F] {
 	for i := range trees {
-		if trees[i].NumLeaves() > maxWalkLeaves || len(trees[i].Leaves) > math.MaxInt32 {
+		if trees[i].NumLeaves() > maxRowLeaves || len(trees[i].Leaves) > math.MaxInt32 {
 			return nil
 		}
 	}
@@ -98,6 +100,20 @@ func (g *rowGroup[F]) add(p *rowPart, numbers []uint8, acc []F) {
 	}
 }
 
+// bytes is the memory of the group, without the leaf values that it shares.
+func (g *rowGroup[F]) bytes() int {
+	n := len(g.plan.inputs) * int(unsafe.Sizeof(rowInput{}))
+	for i := range g.plan.sources {
+		n += g.plan.sources[i].Bytes()
+	}
+	for i := range g.parts {
+		p := &g.parts[i]
+		n += int(unsafe.Sizeof(*p)) + len(p.nodes) + len(p.places) + len(p.blocks)
+		n += 4*(len(p.offsets)+len(p.left)+len(p.entries)+len(p.roots)) + 8*len(p.starts)
+	}
+	return n
+}
+
 // cost estimates the nanoseconds that a row takes on the reference machine.
 func (g *rowGroup[F]) cost() float64 {
 	perSource := 12.0
@@ -119,6 +135,8 @@ func (p *rowPart) cost() float64 {
 		return 1.7
 	case rowHeap:
 		return 2.5
+	case rowBlocks:
+		return 2 + 0.5*p.depth
 	default:
 		return 3 + 1.6*p.depth
 	}

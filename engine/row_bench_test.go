@@ -12,6 +12,10 @@ import (
 func BenchmarkRow(b *testing.B) {
 	for _, s := range benchShapes {
 		m := s.model()
+		nodes := 0
+		for i := range m.Trees {
+			nodes += len(m.Trees[i].Nodes)
+		}
 		p, err := Compile(m, Options{})
 		if err != nil {
 			b.Fatal(err)
@@ -20,17 +24,17 @@ func BenchmarkRow(b *testing.B) {
 			b.Run(s.name+"/"+t.Tier.String(), func(b *testing.B) {
 				if s.single {
 					g := newRowGroup(m, m.Trees, newLeafTable[float32](m.Trees, m.Outputs), &t.Row, p.reading)
-					benchRows(b, p, &s, g)
+					benchRows(b, p, &s, g, nodes)
 				} else {
 					g := newRowGroup(m, m.Trees, newLeafTable[float64](m.Trees, m.Outputs), &t.Row, p.reading)
-					benchRows(b, p, &s, g)
+					benchRows(b, p, &s, g, nodes)
 				}
 			})
 		}
 	}
 }
 
-func benchRows[F float](b *testing.B, p *Program, s *benchShape, g *rowGroup[F]) {
+func benchRows[F float](b *testing.B, p *Program, s *benchShape, g *rowGroup[F], nodes int) {
 	if g == nil {
 		b.Skip("not served")
 	}
@@ -50,4 +54,5 @@ func benchRows[F float](b *testing.B, p *Program, s *benchShape, g *rowGroup[F])
 	b.ReportMetric(float64(best.Nanoseconds())/turns, "best-ns/row")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/turns, "ns/row")
 	b.ReportMetric(g.cost(), "cost-ns/row")
+	b.ReportMetric(float64(g.bytes())/float64(nodes), "B/node")
 }

@@ -63,7 +63,7 @@ func (s *RowScorer) Kinds() []string {
 	}
 	var names []string
 	for i := range parts {
-		names = append(names, map[rowKind]string{rowFlat: "flat", rowHeap: "heap", rowWalk: "walk"}[parts[i].kind])
+		names = append(names, map[rowKind]string{rowFlat: "flat", rowHeap: "heap", rowBlocks: "blocks", rowWalk: "walk"}[parts[i].kind])
 	}
 	return names
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
@@ -22,19 +23,23 @@ type rowPart struct {
 	places []uint8  // rowHeap: see kernel.RowTable.Heap
 
 	entries, roots []uint32 // rowWalk: see kernel.RowTable.Walk
+
+	blocks []uint8  // rowBlocks: see kernel.RowTable.Blocks
+	starts []uint64 //
 }
 
 // rowKind is the shape of a part's trees.
 type rowKind uint8
 
 const (
-	rowFlat rowKind = iota // up to kernel.FlatLeaves leaves
-	rowHeap                // up to kernel.HeapDepth levels
-	rowWalk                // up to maxWalkLeaves leaves
+	rowFlat   rowKind = iota // up to kernel.FlatLeaves leaves
+	rowHeap                  // up to kernel.HeapDepth levels
+	rowBlocks                // up to maxRowLeaves leaves, in blocks
+	rowWalk                  // up to maxRowLeaves leaves
 	rowKinds
 )
 
-const maxWalkLeaves = 256
+const maxRowLeaves = 256
 
 // rowRun is a part before it is built.
 type rowRun struct {
@@ -70,9 +75,10 @@ func rowRuns(trees []forest.Tree, order []int, atOnce bool) []rowRun {
 	for _, i := range order {
 		t := &trees[i]
 		suits[i] = [rowKinds]bool{
-			rowFlat: atOnce && t.NumLeaves() <= kernel.FlatLeaves,
-			rowHeap: atOnce && t.NumLeaves() <= kernel.HeapLeaves && treeDepth(t) <= kernel.HeapDepth,
-			rowWalk: true,
+			rowFlat:   atOnce && t.NumLeaves() <= kernel.FlatLeaves,
+			rowHeap:   atOnce && t.NumLeaves() <= kernel.HeapLeaves && treeDepth(t) <= kernel.HeapDepth,
+			rowBlocks: atOnce,
+			rowWalk:   true,
 		}
 		kind := rowFlat
 		for !suits[i][kind] {
@@ -168,10 +174,15 @@ func (p *rowPart) build(x *rowIndex, flush bool, trees []forest.Tree, part []int
 			flatLeft(t, numbers[at], p.left[kernel.FlatLeaves*i:])
 		case rowHeap:
 			heapPlaces(t, numbers[at], p.places[kernel.HeapLeaves*i:], func(node, place int) { put(i, place, node) })
+		case rowBlocks:
+			p.addBlocks(x, flush, t, numbers[at])
 		default:
 			p.addWalk(x, flush, t, numbers[at])
 		}
 	}
+	aligned := kernel.Aligned[uint8](len(p.blocks))
+	copy(aligned, p.blocks)
+	p.blocks = aligned
 	p.depth = float64(steps) / float64(max(leaves, 1))
 }
 
@@ -264,6 +275,45 @@ func (p *rowPart) addWalk(x *rowIndex, flush bool, t *forest.Tree, number []int)
 	}
 }
 
+// addBlocks appends a tree's blocks, level by level.
+func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []int) {
+	p.starts = append(p.starts, uint64(len(p.starts))<<32|uint64(len(p.blocks)))
+	queue := []int32{0}
+	if len(t.Nodes) == 0 {
+		queue[0] = ^0
+	}
+	const places = kernel.RowBlockPlaces
+	for i := 0; i < len(queue); i++ {
+		var block [kernel.RowBlock]uint8
+		for place := range places {
+			block[places+place] = 255 // no code is above
+		}
+		var heap [2 * places]int32 // children by place; those below a leaf are the leaf
+		heap[1] = queue[i]
+		for place := 1; place < places; place++ {
+			at := heap[place]
+			left, right := at, at
+			if at >= 0 {
+				n := &t.Nodes[at]
+				block[place], block[places+place] = x.column(newSplit(n, flush))
+				left, right = n.Left, n.Right
+			}
+			heap[2*place], heap[2*place+1] = left, right
+		}
+		for e, at := range heap[places:] {
+			var exit int
+			if at < 0 {
+				exit = number[^at]
+			} else {
+				exit = kernel.RowBlockOn + kernel.RowBlock*(len(queue)-i)
+				queue = append(queue, at)
+			}
+			binary.LittleEndian.PutUint16(block[2*places+2*e:], uint16(exit))
+		}
+		p.blocks = append(p.blocks, block[:]...)
+	}
+}
+
 // find writes the trees' leaf numbers.
 func (p *rowPart) find(k *kernel.RowTable, s *rowScratch, columns int) []uint8 {
 	n := len(p.offsets)
@@ -272,6 +322,8 @@ func (p *rowPart) find(k *kernel.RowTable, s *rowScratch, columns int) []uint8 {
 	switch p.kind {
 	case rowWalk:
 		k.Walk(numbers, p.entries, p.roots, &s.codes, columns)
+	case rowBlocks:
+		k.Blocks(numbers, p.blocks, p.starts, s.outcomes[:], s.places[:], &s.codes, columns)
 	case rowFlat:
 		k.Outcomes(outcomes, p.nodes, &s.codes, columns)
 		k.Flat(numbers, outcomes, p.left)

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
@@ -13,6 +14,7 @@ import (
 // value is 1 for rows that go right and 0 for others.
 type rowPlan struct {
 	inputs   []rowInput // by source
+	plain    []int32    // by source: the feature whose value it is, or -1
 	sources  []kernel.RowSource
 	one, two int // see kernel.RowLevels
 	flush    bool
@@ -87,6 +89,11 @@ func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree) bool {
 		copy(padded, all[i].cuts)
 		p.sources = append(p.sources, kernel.NewRowSource(padded))
 		p.inputs = append(p.inputs, all[i].input)
+		f := int32(-1)
+		if all[i].input.plain {
+			f = all[i].input.feature
+		}
+		p.plain = append(p.plain, f)
 	}
 	p.one, p.two = kernel.RowLevels(p.sources)
 	return true
@@ -129,7 +136,8 @@ func (x *rowIndex) column(s split) (column, cut uint8) {
 
 // fill writes the sources' values of a row of b.
 func (p *rowPlan) fill(values *[kernel.RowSources]float64, b *Block, row int, rd *reading) {
-	for i := range p.inputs {
+	var odd [kernel.RowSources]uint8
+	for _, i := range odd[:p.fillPlain(values, &odd, b.cols, row, rd)] {
 		in := &p.inputs[i]
 		x := b.cols[in.feature].at(row, rd)
 		if !in.plain {
@@ -137,6 +145,34 @@ func (p *rowPlan) fill(values *[kernel.RowSources]float64, b *Block, row int, rd
 		}
 		values[i&(kernel.RowSources-1)] = x
 	}
+}
+
+// fillPlain writes the values that are stored as floating-point numbers and need no more than rounding, and the number
+// of the other sources to odd. It calls nothing: with calls in the loop it takes twice as long.
+func (p *rowPlan) fillPlain(values *[kernel.RowSources]float64, odd *[kernel.RowSources]uint8, cols []Column, row int, rd *reading) int {
+	n := 0
+	single, never := rd.single, rd.hasMissing
+	for i, f := range p.plain {
+		if f >= 0 && !never {
+			if c := &cols[f]; c.valid == nil {
+				switch c.kind {
+				case kindFloat64:
+					x := *(*float64)(unsafe.Add(c.data, 8*row))
+					if single {
+						x = float64(float32(x))
+					}
+					values[i&(kernel.RowSources-1)] = x
+					continue
+				case kindFloat32:
+					values[i&(kernel.RowSources-1)] = float64(*(*float32)(unsafe.Add(c.data, 4*row)))
+					continue
+				}
+			}
+		}
+		odd[n&(kernel.RowSources-1)] = uint8(i)
+		n++
+	}
+	return n
 }
 
 func (in *rowInput) value(x float64, flush bool) float64 {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"unsafe"
 )
 
 // Rows one at a time: the row's values become codes of one byte, all nodes of a run of trees are decided at once, and
@@ -20,6 +21,11 @@ const (
 	// HeapLeaves is the largest number of leaves of a heap tree, HeapDepth its depth.
 	HeapLeaves = 64
 	HeapDepth  = 6
+	// RowBlock is the size of a block of RowBlockLevels levels in bytes: the columns of its RowBlockPlaces places, their
+	// cuts, and 16-bit exits.
+	RowBlock       = 64
+	RowBlockLevels = 4
+	RowBlockPlaces = 1 << RowBlockLevels
 )
 
 // RowCodes is a row of codes.
@@ -63,6 +69,9 @@ func NewRowSource(cuts []float64) RowSource {
 
 // Cuts returns the cuts.
 func (s *RowSource) Cuts() []float64 { return s.cuts }
+
+// Bytes is the source's memory.
+func (s *RowSource) Bytes() int { return int(unsafe.Sizeof(*s)) + 8*(len(s.cuts)+8) + 8*len(s.pivots) }
 
 // levels is the height of the source's tree.
 func (s *RowSource) levels() int {
@@ -118,9 +127,18 @@ type RowTable struct {
 	// RowNode and RowLeaf.
 	Walk func(numbers []uint8, entries, roots []uint32, codes *RowCodes, columns int)
 
-	// AtOnce is set where Flat and Heap are faster than Walk.
+	// Blocks writes the leaf numbers of len(numbers) trees of up to 256 leaves in blocks of RowBlock bytes; tree i is
+	// roots[i] = i<<32 plus the offset of its first block. In a block node j's children are 2*j and 2*j+1, the root is
+	// 1, and place 16+e, below the last node, has exit e: a leaf's number, or RowBlockOn plus the distance in bytes to
+	// the next block. items has room for len(roots) elements, places for the next multiple of 32.
+	Blocks func(numbers, blocks []uint8, roots, items []uint64, places []uint16, codes *RowCodes, columns int)
+
+	// AtOnce is set where Flat, Heap and Blocks are faster than Walk.
 	AtOnce bool
 }
+
+// RowBlockOn marks an exit that leads to another block.
+const RowBlockOn = 1 << 15
 
 // RowNode makes an entry of a tree to walk: a node of that column and cut, at most MaxRowCuts, whose left child is next
 // entries further on, with the right child behind it.
@@ -135,7 +153,7 @@ func RowLeaf(number int) uint32 { return uint32(number&0xff) | 255<<8 }
 func newPortableRow() RowTable {
 	return RowTable{
 		Codes: rowCodes, Outcomes: rowOutcomes, Flat: rowFlat, FlatSum64: rowFlatSum[float64], FlatSum32: rowFlatSum[float32],
-		Heap: rowHeap, Walk: rowWalk,
+		Heap: rowHeap, Walk: rowWalk, Blocks: rowBlocks,
 	}
 }
 
@@ -229,6 +247,24 @@ func rowWalk(numbers []uint8, entries, roots []uint32, codes *RowCodes, _ int) {
 			numbers[i] = uint8(entries[e])
 		}
 		numbers, roots = numbers[n:], roots[n:]
+	}
+}
+
+func rowBlocks(numbers, blocks []uint8, roots, _ []uint64, _ []uint16, codes *RowCodes, _ int) {
+	for i, at := range roots {
+		for {
+			b := (*[RowBlock]uint8)(blocks[uint32(at):])
+			place := 1
+			for range RowBlockLevels {
+				place = 2*place + one(codes.Codes[b[place&15]] > b[RowBlockPlaces+place&15])
+			}
+			exit := uint16(b[2*place&63]) | uint16(b[(2*place+1)&63])<<8
+			if exit < RowBlockOn {
+				numbers[i] = uint8(exit)
+				break
+			}
+			at += uint64(exit - RowBlockOn)
+		}
 	}
 }
 

@@ -52,4 +52,20 @@ func useRowAVX512(t *RowTable) {
 			rowHeapAVX512(&numbers[0], &outcomes[0], &places[0], n)
 		}
 	}
+	t.Blocks = func(numbers, blocks []uint8, roots, items []uint64, places []uint16, codes *RowCodes, columns int) {
+		n := len(roots)
+		if n == 0 {
+			return
+		}
+		_, _, _ = numbers[n-1], items[n-1], places[(n+31)&^31-1]
+		out, b, r, s, p, c := &numbers[0], &blocks[0], &roots[0], &items[0], &places[0], &codes.Codes[0]
+		switch {
+		case columns <= 64:
+			rowBlocks64AVX512(out, b, r, s, p, c, n)
+		case columns <= 128:
+			rowBlocks128AVX512(out, b, r, s, p, c, n)
+		default:
+			rowBlocks256AVX512(out, b, r, s, p, c, n)
+		}
+	}
 }

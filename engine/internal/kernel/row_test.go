@@ -329,6 +329,70 @@ func TestRowWalks(t *testing.T) {
 	})
 }
 
+// layRowBlocks lays a tree out in blocks.
+func layRowBlocks(tree *rowTree, column, cut []int) []uint8 {
+	var blocks []uint8
+	queue := []int{0}
+	if len(tree.children) == 0 {
+		queue[0] = ^0
+	}
+	for i := 0; i < len(queue); i++ {
+		var block [RowBlock]uint8
+		heap := map[int]int{1: queue[i]}
+		for place := 1; place < 16; place++ {
+			at := heap[place]
+			block[16+place] = 255
+			heap[2*place], heap[2*place+1] = at, at
+			if at >= 0 {
+				block[place], block[16+place] = uint8(column[at]), uint8(cut[at])
+				heap[2*place], heap[2*place+1] = tree.children[at][0], tree.children[at][1]
+			}
+		}
+		for e := range 16 {
+			exit := ^heap[16+e]
+			if exit < 0 {
+				exit = RowBlockOn | RowBlock*(len(queue)-i)
+				queue = append(queue, heap[16+e])
+			}
+			block[32+2*e], block[33+2*e] = uint8(exit), uint8(exit>>8)
+		}
+		blocks = append(blocks, block[:]...)
+	}
+	return blocks
+}
+
+func TestRowBlocks(t *testing.T) {
+	eachRowTable(t, func(t *testing.T, r *RowTable) {
+		rng := rand.New(rand.NewPCG(8, 2))
+		for range 200 {
+			columns := []int{1, 64, 100, 128, 256}[rng.IntN(5)]
+			var codes RowCodes
+			for i := range codes.Codes {
+				codes.Codes[i] = uint8(rng.Uint32())
+			}
+			n := 1 + rng.IntN(80)
+			var blocks []uint8
+			var roots []uint64
+			want := make([]uint8, n)
+			for i := range n {
+				tree := newRowTree(rng, 1+rng.IntN(256), 4+rng.IntN(20))
+				column, cut := make([]int, len(tree.children)), make([]int, len(tree.children))
+				for j := range column {
+					column[j], cut[j] = rng.IntN(columns), rng.IntN(255)
+				}
+				roots = append(roots, uint64(i)<<32|uint64(len(blocks)))
+				blocks = append(blocks, layRowBlocks(&tree, column, cut)...)
+				want[i] = uint8(tree.leaf(func(node int) bool { return int(codes.Codes[column[node]]) > cut[node] }))
+			}
+			got := make([]uint8, n)
+			r.Blocks(got, blocks, roots, make([]uint64, n), make([]uint16, (n+31)&^31), &codes, columns)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%d trees: got %v, want %v", n, got, want)
+			}
+		}
+	})
+}
+
 func BenchmarkRow(b *testing.B) {
 	rng := rand.New(rand.NewPCG(7, 2))
 	for _, table := range Tables() {

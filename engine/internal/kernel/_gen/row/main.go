@@ -20,6 +20,9 @@ func write() {
 	flatSum(64)
 	flatSum(32)
 	heap()
+	blocks(64)
+	blocks(128)
+	blocks(256)
 }
 
 const (
@@ -113,28 +116,11 @@ func outcomes(columns int) {
 	name := map[int]string{64: "rowOutcomes64AVX512", 128: "rowOutcomes128AVX512", 256: "rowOutcomes256AVX512"}[columns]
 	gen.Func(name, "decides 64 nodes a word.", "func(out *uint64, nodes *uint8, codes *uint8, words int)")
 	out, nodes, codes, n := gen.Arg("out"), gen.Arg("nodes"), gen.Arg("codes"), gen.Arg("words")
-	var table []reg.VecVirtual
-	for i := range columns / 64 {
-		z := ZMM()
-		VMOVDQU64(gen.At(codes, 64*i), z)
-		table = append(table, z)
-	}
+	table := load(codes, columns)
 	Label("loop")
 	at, k := ZMM(), K()
 	VMOVDQU64(gen.At(nodes, 0), at)
-	switch columns {
-	case 64:
-		VPERMB(table[0], at, at)
-	case 128:
-		VPERMI2B(table[1], table[0], at)
-	default:
-		other, upper := ZMM(), K()
-		VMOVDQA64(at, other)
-		VPMOVB2M(at, upper)
-		VPERMI2B(table[1], table[0], at)
-		VPERMI2B(table[3], table[2], other)
-		VMOVDQU8(other, upper, at)
-	}
+	lookUp(table, at)
 	VPCMPUB(U8(above), gen.At(nodes, 64), at, k)
 	KMOVQ(k, gen.At(out, 0))
 	ADDQ(I32(128), nodes)
@@ -248,5 +234,107 @@ func heap() {
 	ADDQ(U8(8), out)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
+	gen.Leave()
+}
+
+// load loads so many codes into registers.
+func load(codes reg.Register, columns int) (table []reg.VecVirtual) {
+	for i := range columns / 64 {
+		z := ZMM()
+		VMOVDQU64(gen.At(codes, 64*i), z)
+		table = append(table, z)
+	}
+	return table
+}
+
+// lookUp replaces the columns in at by their codes.
+func lookUp(table []reg.VecVirtual, at reg.VecVirtual) {
+	switch len(table) {
+	case 1:
+		VPERMB(table[0], at, at)
+	case 2:
+		VPERMI2B(table[1], table[0], at)
+	default:
+		other, upper := ZMM(), K()
+		VMOVDQA64(at, other)
+		VPMOVB2M(at, upper)
+		VPERMI2B(table[1], table[0], at)
+		VPERMI2B(table[3], table[2], other)
+		VMOVDQU8(other, upper, at)
+	}
+}
+
+// blocks is Blocks. All trees go through their first blocks, then those that go on through their next, in three steps:
+// outcomes of each block; places of 32 blocks at a time; exits. That the trees are many hides what each waits for, and
+// only the end of a step is a branch that cannot be foreseen.
+func blocks(columns int) {
+	name := map[int]string{64: "rowBlocks64AVX512", 128: "rowBlocks128AVX512", 256: "rowBlocks256AVX512"}[columns]
+	gen.Func(name, "writes the leaf numbers of n trees.",
+		"func(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)")
+	out, blocks, from, items, places := gen.Arg("numbers"), gen.Arg("blocks"), gen.Arg("roots"), gen.Arg("items"), gen.Arg("places")
+	codes, n := gen.Arg("codes"), gen.Arg("n")
+	table := load(codes, columns)
+	one, t := ZMM(), GP32()
+	MOVL(U32(1), t)
+	VPBROADCASTW(t, one)
+	i, active, block := GP64(), GP64(), GP64()
+	Label("pass")
+	XORQ(i, i)
+	Label("decide")
+	{
+		at, k := ZMM(), K()
+		MOVL(gen.Indexed(from, i, 8, 0), block.As32())
+		VMOVDQU(gen.Indexed(blocks, block, 1, 0), at.AsX())
+		lookUp(table, at)
+		VPCMPUB(U8(above), gen.Indexed(blocks, block, 1, 16), at.AsX(), k)
+		KMOVW(k, gen.Indexed(places, i, 2, 0))
+	}
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("decide"))
+	XORQ(i, i)
+	Label("descend")
+	{
+		right, place, bit := ZMM(), ZMM(), ZMM()
+		VMOVDQU64(gen.Indexed(places, i, 2, 0), right)
+		VMOVDQA64(one, place)
+		for range 4 {
+			VPSRLVW(place, right, bit)
+			VPADDW(place, place, place)
+			VPTERNLOGQ(U8(0xf8), one, bit, place) // place | bit&one
+		}
+		VMOVDQU64(place, gen.Indexed(places, i, 2, 0))
+	}
+	ADDQ(U8(32), i)
+	CMPQ(i, n)
+	JLT(LabelRef("descend"))
+	XORQ(i, i)
+	XORQ(active, active)
+	Label("exit")
+	{
+		place, exit, tree, item := GP64(), GP64(), GP64(), GP64()
+		MOVQ(gen.Indexed(from, i, 8, 0), item)
+		MOVL(gen.Indexed(from, i, 8, 4), tree.As32())
+		MOVL(item.As32(), block.As32())
+		ADDQ(blocks, block)
+		MOVWLZX(gen.Indexed(places, i, 2, 0), place.As32())
+		MOVWLZX(gen.Indexed(block, place, 2, 0), exit.As32())
+		MOVB(exit.As8(), gen.Indexed(out, tree, 1, 0))
+		Comment("If the tree goes on, its item stays in the list.")
+		on := GP64()
+		MOVL(exit.As32(), on.As32())
+		ANDL(U32(0x7fff), exit.As32())
+		ADDQ(exit, item)
+		MOVQ(item, gen.Indexed(items, active, 8, 0))
+		SHRL(U8(15), on.As32())
+		ADDQ(on, active)
+	}
+	INCQ(i)
+	CMPQ(i, n)
+	JLT(LabelRef("exit"))
+	MOVQ(items, from)
+	MOVQ(active, n)
+	TESTQ(active, active)
+	JNZ(LabelRef("pass"))
 	gen.Leave()
 }
