@@ -66,6 +66,7 @@ func (c *Client) UploadBatch(
 		}
 		head := &scoringv1.UploadBatchStart{
 			Model: start.GetModel(), FileName: start.GetFileName(), OutputTable: start.GetOutputTable(),
+			OutputFile: start.GetOutputFile(),
 		}
 		if head.GetFileName() == "" {
 			head.FileName = filepath.Base(path)

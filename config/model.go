@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // Model is a per-model config.yml.
 type Model struct {
@@ -75,17 +78,28 @@ type Metrics struct {
 	More         map[string]any `yaml:",inline"`
 }
 
-// Output is the table that batches write.
+// Output is the table that batches write, or a file instead.
 type Output struct {
 	Catalog string `yaml:"catalog"`
 	Schema  string `yaml:"schema"`
 	Table   string `yaml:"table"`
+	// File is a .parquet file that a batch replaces as a whole. {date} in it is the day of the batch, or "all".
+	File string `yaml:"file"`
 }
 
 func (o Output) String() string { return o.Catalog + "." + o.Schema + "." + o.Table }
 
 // Path is the file that the model was loaded from.
 func (m Model) Path() string { return m.path }
+
+// OutputFile is the absolute path of the file that batches write, relative paths being relative to the model's own file;
+// empty when they write a table.
+func (m Model) OutputFile() (string, error) {
+	if m.Output.File == "" || filepath.IsAbs(m.Output.File) {
+		return m.Output.File, nil
+	}
+	return filepath.Abs(filepath.Join(filepath.Dir(m.path), m.Output.File))
+}
 
 // Where is the place of a key in the file, "file:line:column", or of what holds it; the file itself for absent keys.
 func (m Model) Where(key string) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ func (m Model) Validate() error {
 	f := &faults{origin: m.origin, fallback: m.path}
 	f.identity(m)
 	f.data(m)
-	f.table3(m)
+	f.output(m)
 	f.number("decision_threshold", m.DecisionThreshold, 0, 1, "a probability")
 	f.number("metrics.auc_threshold", m.Metrics.AUCThreshold, 0, 1, "an AUC")
 	f.training(m)
@@ -158,7 +159,12 @@ func afterBlock(sql string) string {
 	return ""
 }
 
-func (f *faults) table3(m Model) {
+// output is a table or a file.
+func (f *faults) output(m Model) {
+	if m.Output.File != "" {
+		f.outputFile(m)
+		return
+	}
 	for _, part := range []struct{ key, value string }{
 		{"output.catalog", m.Output.Catalog}, {"output.schema", m.Output.Schema}, {"output.table", m.Output.Table},
 	} {
@@ -168,6 +174,25 @@ func (f *faults) table3(m Model) {
 	}
 	if m.Output.String() == m.Data.FeaturesTable {
 		f.add("output.table", "%s is the features table; predictions need a table of their own", m.Output)
+	}
+}
+
+func (f *faults) outputFile(m Model) {
+	if ext := filepath.Ext(m.Output.File); !strings.EqualFold(ext, ".parquet") {
+		f.add("output.file", "%q does not end in .parquet", m.Output.File)
+	}
+	if strings.ContainsAny(m.Output.File, "\x00\n\r\t") {
+		f.add("output.file", "%q has line breaks, tabs or zero bytes", m.Output.File)
+	}
+	for _, part := range []struct{ key, value string }{
+		{"output.catalog", m.Output.Catalog}, {"output.schema", m.Output.Schema}, {"output.table", m.Output.Table},
+	} {
+		if part.value != "" {
+			f.add(part.key, "output.file is given too; predictions go to a table or to a file")
+		}
+	}
+	if m.Triggers.Performance != nil {
+		f.add("triggers.performance", "needs an output table: labels are not joined with output.file")
 	}
 }
 

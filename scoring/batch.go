@@ -41,7 +41,7 @@ type Batch struct {
 	InputSource  string
 	InputVersion string
 	InputDate    string // YYYY-MM-DD or empty
-	OutputTable  warehouse.TableName
+	Output       warehouse.Output
 	ConfigDigest string // of the settings that decide about scores and where they go; part of the id
 	Rows         int64  // that this attempt committed: 0 unless it succeeded; Event.RowsTotal is what it wanted
 	RowsRefused  int64  // of them, with null scores, as the training library would refuse them; 0 unless Options.RowErrors is RowsNull
@@ -122,8 +122,10 @@ type Request struct {
 	InputFiles string
 	// InputName stands for InputFiles in lineage and batch id when the path itself means nothing (an uploaded file).
 	InputName string
-	// OutputTable is catalog.schema.table to write instead of the configured one.
+	// OutputTable is catalog.schema.table to write instead of the configured output.
 	OutputTable string
+	// OutputFile is the absolute path of a .parquet file to write instead; at most one of both may be set.
+	OutputFile string
 	// Release, when set, is called once as soon as the batch reads InputFiles no more, whatever became of it.
 	Release func()
 }

@@ -265,13 +265,13 @@ func (b *Batcher) Cancel(ctx context.Context, id warehouse.BatchID) (Batch, erro
 	}
 }
 
-// Rows returns up to limit rows that a batch wrote, as they stand in its output table.
+// Rows returns up to limit rows that a batch wrote, as they stand in its output.
 func (b *Batcher) Rows(ctx context.Context, id warehouse.BatchID, limit int) (warehouse.RecordStream, error) {
 	batch, err := b.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return b.deps.Warehouse.Rows(ctx, id, batch.OutputTable, limit)
+	return b.deps.Warehouse.Rows(ctx, id, batch.Output, limit)
 }
 
 // Config returns the configuration of a registered model name.

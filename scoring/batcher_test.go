@@ -83,7 +83,7 @@ func TestRunWritesStampedRows(t *testing.T) {
 	if batch.Lineage.Pinned != testPinned() || batch.Lineage.EngineBuild == "" || batch.Lineage.FeatureSchemaHash == "" {
 		t.Errorf("lineage %+v", batch.Lineage)
 	}
-	if batch.InputSource != "a.b.features" || batch.InputVersion != "v1234" || batch.OutputTable.String() != "a.b.out" {
+	if batch.InputSource != "a.b.features" || batch.InputVersion != "v1234" || batch.Output.String() != "a.b.out" {
 		t.Errorf("batch %+v", batch)
 	}
 	var steps []string

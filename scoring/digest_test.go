@@ -188,13 +188,13 @@ func TestDigestRefusesNestedKeys(t *testing.T) {
 func TestBatchIDVectors(t *testing.T) {
 	want := vectors(t, "batch_id.json")
 	churn := ModelConfig{Key: "churn", Keys: []string{"account_id"}, DateColumn: "compute_date", Threshold: 0.5}
-	out := warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "churn_scores"}
+	out := warehouse.Output{Table: warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "churn_scores"}}
 	config := scoringDigest(churn, out, RowsFail, code{})
 	model := "sha256:" + strings.Repeat("ab", 32)
 	for name, got := range map[string]string{
 		"config": config,
 		"config_null_keys": scoringDigest(ModelConfig{Key: "churn", Keys: []string{"id", "tägliche_id"}, Threshold: 0.2},
-			warehouse.TableName{Catalog: "a", Schema: "b", Table: "c"}, RowsNull, code{}),
+			warehouse.Output{Table: warehouse.TableName{Catalog: "a", Schema: "b", Table: "c"}}, RowsNull, code{}),
 		"config_class": scoringDigest(churn, out, RowsFail, code{"hooks.Calibrate", "sha256:" + strings.Repeat("cd", 32)}),
 		"id":           string(batchID("churn", model, config, "uat.features.churn_features", "v1", "2026-11-02")),
 		"id_no_date":   string(batchID("churn", model, config, "uat.features.churn_features", "v1", "")),

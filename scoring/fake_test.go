@@ -415,7 +415,7 @@ func testPinned() Pinned {
 func testConfig() ModelConfig {
 	return ModelConfig{
 		Key: "m", Name: "m", FeaturesTable: "a.b.features", Label: "label", Keys: []string{"id"},
-		Output: warehouse.TableName{Catalog: "a", Schema: "b", Table: "out"}, Threshold: 0.5,
+		Output: warehouse.Output{Table: warehouse.TableName{Catalog: "a", Schema: "b", Table: "out"}}, Threshold: 0.5,
 	}
 }
 

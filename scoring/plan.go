@@ -1,12 +1,14 @@
 package scoring
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +21,7 @@ type plan struct {
 	Request
 	cfg    ModelConfig
 	input  warehouse.Input // without Columns
-	output warehouse.TableName
+	output warehouse.Output
 	digest string // of the settings that decide about scores and where they go
 	code   code   // of the model's PostProcessor
 }
@@ -47,7 +49,7 @@ func (b *Batcher) plan(req Request) (plan, error) {
 	if !ok {
 		return plan{}, fmt.Errorf("model %q: add its config.yml to the daemon's models: %w", req.Model, ErrUnknownModel)
 	}
-	p := plan{Request: req, cfg: cfg, output: cfg.Output}
+	p := plan{Request: req, cfg: cfg}
 	p.input = warehouse.Input{Files: req.InputFiles, Keys: cfg.Keys}
 	if req.Version < 0 {
 		return plan{}, fmt.Errorf("version %d is negative: %w", req.Version, ErrRequest)
@@ -68,19 +70,41 @@ func (b *Batcher) plan(req Request) (plan, error) {
 		}
 		p.input.DateColumn, p.input.Date = cfg.DateColumn, req.Date
 	}
-	if req.OutputTable != "" {
-		t, err := warehouse.ParseTableName(req.OutputTable)
-		if err != nil {
-			return plan{}, fmt.Errorf("output table: %w: %w", err, ErrRequest)
-		}
-		p.output = t
-	}
 	var err error
+	if p.output, err = output(cfg, req); err != nil {
+		return plan{}, err
+	}
 	if p.code, err = codeOf(cfg.PostProcessor); err != nil {
 		return plan{}, fmt.Errorf("model %q: %w", req.Model, err)
 	}
 	p.digest = scoringDigest(cfg, p.output, b.deps.Options.RowErrors, p.code)
 	return p, nil
+}
+
+// datePlaceholder stands in the configured path of an output file for the day of the batch.
+const datePlaceholder = "{date}"
+
+// output is where a batch goes: where the request says, else where the configuration does.
+func output(cfg ModelConfig, req Request) (warehouse.Output, error) {
+	switch {
+	case req.OutputTable != "" && req.OutputFile != "":
+		return warehouse.Output{}, fmt.Errorf("output table and output file: name one of them: %w", ErrRequest)
+	case req.OutputTable != "":
+		t, err := warehouse.ParseTableName(req.OutputTable)
+		if err != nil {
+			return warehouse.Output{}, fmt.Errorf("output table: %w: %w", err, ErrRequest)
+		}
+		return warehouse.Output{Table: t}, nil
+	case req.OutputFile != "":
+		o, err := warehouse.OutputFile(req.OutputFile)
+		if err != nil {
+			return warehouse.Output{}, fmt.Errorf("%w: %w", err, ErrRequest)
+		}
+		return o, nil
+	}
+	out := cfg.Output
+	out.File = strings.ReplaceAll(out.File, datePlaceholder, cmp.Or(req.Date, "all"))
+	return out, nil
 }
 
 // source is what the batch says it read.
@@ -102,7 +126,7 @@ func batchID(model, modelDigest, configDigest, source, version, date string) war
 
 // scoringDigest is the config digest of docs/format/batch-id.md: it covers what decides about the scores of a batch and
 // where they go, so that an edit of, say, training hyperparameters does not turn a re-run into a second batch.
-func scoringDigest(c ModelConfig, output warehouse.TableName, rows RowPolicy, post code) string {
+func scoringDigest(c ModelConfig, output warehouse.Output, rows RowPolicy, post code) string {
 	parts := []string{
 		"treeline.scoring-config/1", c.Key, strconv.FormatFloat(c.Threshold, 'x', -1, 64), output.String(), rows.String(),
 		c.DateColumn, strconv.Itoa(len(c.Keys)),

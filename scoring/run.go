@@ -96,7 +96,7 @@ func (j *job) prepare(ctx context.Context) (joined bool, err error) {
 	id := batchID(pinned.Model, pinned.Digest, j.plan.digest, j.plan.source(), j.ref.Version, j.plan.Date)
 	j.batch.Lineage = Lineage{Pinned: pinned, FeatureSchemaHash: j.bind.SchemaHash(), EngineBuild: engine.Build()}
 	j.batch.InputSource, j.batch.InputVersion, j.batch.InputDate = j.plan.source(), j.ref.Version, j.plan.Date
-	j.batch.OutputTable, j.batch.ConfigDigest, j.batch.Threshold = j.plan.output, j.plan.digest, j.plan.cfg.Threshold
+	j.batch.Output, j.batch.ConfigDigest, j.batch.Threshold = j.plan.output, j.plan.digest, j.plan.cfg.Threshold
 	j.batch.PostProcessor, j.batch.PostProcessorDigest = j.plan.code.class, j.plan.code.digest
 
 	j.b.mu.Lock()
@@ -208,7 +208,7 @@ func (j *job) run(ctx context.Context, release func()) error {
 	j.batch.Attempt = attempt
 	j.batch.ScoredAt = d.Now().UTC().Truncate(time.Microsecond)
 	w, err := d.Warehouse.Begin(ctx, j.batch.ID, warehouse.Target{
-		Table: j.plan.output, Schema: j.spec.Schema(), Required: j.spec.SevenColumns(),
+		Table: j.plan.output.Table, File: j.plan.output.File, Schema: j.spec.Schema(), Required: j.spec.SevenColumns(),
 		BatchColumn: batchColumn, Keys: j.plan.cfg.Keys, OrderColumn: orderColumn,
 	})
 	if err != nil {

@@ -114,8 +114,9 @@ type ModelConfig struct {
 	Keys          []string
 	DateColumn    string   // empty when the table has no date
 	Exclude       []string // columns that are no features though the table has them
-	Output        warehouse.TableName
-	Threshold     float64 // a row is predicted positive at or above it
+	// Output is where batches go. In the path of a file, {date} stands for the day of the batch, or "all".
+	Output    warehouse.Output
+	Threshold float64 // a row is predicted positive at or above it
 	// PostProcessor changes the scores of batches; nil leaves them as the engine made them.
 	PostProcessor PostProcessor
 }

@@ -33,12 +33,13 @@ func (s *batchService) RunBatch(r *scoringv1.RunBatchRequest, stream scoringv1.B
 	c.date("date", r.GetDate())
 	c.line("input", r.GetInput(), maxPathBytes)
 	c.table("output_table", r.GetOutputTable())
+	c.outputFile("output_file", r.GetOutputFile())
 	if err := c.err(); err != nil {
 		return err
 	}
 	w, err := s.batches.Start(stream.Context(), scoring.Request{
 		Model: r.GetModel().GetName(), Version: r.GetModel().GetVersion(), Date: r.GetDate(),
-		InputFiles: r.GetInput(), OutputTable: r.GetOutputTable(),
+		InputFiles: r.GetInput(), OutputTable: r.GetOutputTable(), OutputFile: r.GetOutputFile(),
 	})
 	if err != nil {
 		return err

@@ -87,8 +87,11 @@ func batchProto(b scoring.Batch) *scoringv1.Batch {
 
 		PostProcessorDigest: b.PostProcessorDigest,
 	}
-	if b.OutputTable != (warehouse.TableName{}) {
-		out.OutputTable = b.OutputTable.String()
+	switch {
+	case b.Output.File != "":
+		out.OutputFile = b.Output.File
+	case b.Output.Table != (warehouse.TableName{}):
+		out.OutputTable = b.Output.Table.String()
 	}
 	for _, t := range b.Timings {
 		out.Timings = append(out.Timings, &scoringv1.StepTiming{Step: t.Step, Nanos: t.Duration.Nanoseconds()})

@@ -220,7 +220,7 @@ func newStack(t testing.TB, o Options) *stack {
 		Configs: []scoring.ModelConfig{{
 			Key: "churn", Name: "churn", FeaturesTable: churnFeatures.String(), Label: "churn", Keys: []string{"account_id"},
 			DateColumn: "compute_date", Threshold: 0.5,
-			Output: warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "churn_scores"},
+			Output: warehouse.Output{Table: warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "churn_scores"}},
 		}},
 		Options: scoring.Options{BatchRows: 1000, Threads: 2},
 	}

@@ -42,7 +42,7 @@ func (s *batchService) UploadBatch(stream scoringv1.BatchService_UploadBatchServ
 	// From here on the batch owns the file: Start calls Release whatever happens.
 	w, err := s.batches.Start(stream.Context(), scoring.Request{
 		Model: start.GetModel().GetName(), Version: start.GetModel().GetVersion(), OutputTable: start.GetOutputTable(),
-		InputFiles: up.path, InputName: start.GetFileName(),
+		OutputFile: start.GetOutputFile(), InputFiles: up.path, InputName: start.GetFileName(),
 		// What is left behind when removal fails goes with the next start of the daemon.
 		Release: func() { _ = up.remove() },
 	})
@@ -62,6 +62,7 @@ func checkUpload(start *scoringv1.UploadBatchStart) (ext string, err error) {
 	var c check
 	c.ref("start.model", start.GetModel())
 	c.table("start.output_table", start.GetOutputTable())
+	c.outputFile("start.output_file", start.GetOutputFile())
 	name := start.GetFileName()
 	c.line("start.file_name", name, 255)
 	if name != filepath.Base(name) || strings.ContainsAny(name, `/\`) || name == "." || name == ".." {

@@ -134,6 +134,18 @@ func (c *check) table(field, s string) {
 	}
 }
 
+func (c *check) outputFile(field, s string) {
+	if s == "" {
+		return
+	}
+	if c.line(field, s, maxPathBytes); len(s) > maxPathBytes {
+		return
+	}
+	if _, err := warehouse.OutputFile(s); err != nil {
+		c.failf(field, "%v", err)
+	}
+}
+
 func (c *check) batchID(field, id string) {
 	if len(id) != 36 || uuid.Validate(id) != nil {
 		c.failf(field, "%q is not a batch id; ids look like 4c9b0f0e-8d0c-5a3e-9f7e-2b8f0d1c6a55", clip(id))

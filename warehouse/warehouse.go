@@ -152,9 +152,12 @@ type RecordStream interface {
 // BatchID identifies a batch: a UUID that is the same for the same model, config and input snapshot.
 type BatchID string
 
-// Target is the output table and the shape of its rows.
+// Target is the output and the shape of its rows.
 type Target struct {
 	Table TableName
+	// File is the absolute path of a Parquet file that Commit puts in place of Table: it then holds this batch and nothing
+	// else. A file that is there is replaced when it is an output of ours; Begin fails with ErrTargetMismatch when it is not.
+	File string
 	// Schema is what this batch writes. A missing table is created with these columns.
 	Schema *arrow.Schema
 	// Required names the columns that an existing table must have; it may lack any other of Schema (they are then not
@@ -242,8 +245,9 @@ type Warehouse interface {
 	Materialise(ctx context.Context, m Materialisation) (Materialised, error)
 	// Begin checks the target (ErrTargetMismatch) and opens a staging area for the batch.
 	Begin(ctx context.Context, id BatchID, t Target) (Writer, error)
-	// Rows returns up to limit rows of a batch from its output table, ordered by the target's keys.
-	Rows(ctx context.Context, id BatchID, t TableName, limit int) (RecordStream, error)
+	// Rows returns up to limit rows of a batch from its output: of a table ordered by the target's keys, of a file its first
+	// ones. It fails with ErrBatchNotFound when a file is gone or holds another batch by now.
+	Rows(ctx context.Context, id BatchID, from Output, limit int) (RecordStream, error)
 	// Labelled joins the rows of a batch that have a score with the labels that are known of them, and returns a stream of
 	// (score DOUBLE, label DOUBLE), in any order, and how many rows have both, whatever the limit of the stream. It fails with ErrBatchNotFound (the table holds no
 	// batches), ErrTableNotFound, ErrColumn, or ErrDuplicateKey (a row has several labels).

@@ -158,7 +158,7 @@ func toRow(b scoring.Batch) store.BatchRow {
 			ModelName: l.Model, ModelVersion: l.Version, RunID: l.RunID, ModelDigest: l.Digest, Generation: l.Generation, GitSHA: l.GitSHA,
 			TrainedAt: l.TrainedAt, FeatureSchemaHash: l.FeatureSchemaHash, EngineBuild: l.EngineBuild,
 		},
-		InputSource: b.InputSource, InputVersion: b.InputVersion, InputDate: b.InputDate, OutputTable: b.OutputTable.String(),
+		InputSource: b.InputSource, InputVersion: b.InputVersion, InputDate: b.InputDate, OutputTable: b.Output.String(),
 		ConfigDigest: b.ConfigDigest, Rows: b.Rows, RowsRefused: b.RowsRefused,
 		StartedAt: b.StartedAt, FinishedAt: b.FinishedAt, ScoredAt: b.ScoredAt,
 		Histogram: b.Profile.Histogram, ScoreMin: b.Profile.Min, ScoreMax: b.Profile.Max, ScoreMean: b.Profile.Mean,
@@ -172,7 +172,7 @@ func toRow(b scoring.Batch) store.BatchRow {
 }
 
 func fromRow(r store.BatchRow) (scoring.Batch, error) {
-	table, err := warehouse.ParseTableName(r.OutputTable)
+	out, err := warehouse.ParseOutput(r.OutputTable)
 	if err != nil {
 		return scoring.Batch{}, fmt.Errorf("batch %s in the state store: %w", r.ID, err)
 	}
@@ -186,7 +186,7 @@ func fromRow(r store.BatchRow) (scoring.Batch, error) {
 			},
 			FeatureSchemaHash: l.FeatureSchemaHash, EngineBuild: l.EngineBuild,
 		},
-		InputSource: r.InputSource, InputVersion: r.InputVersion, InputDate: r.InputDate, OutputTable: table,
+		InputSource: r.InputSource, InputVersion: r.InputVersion, InputDate: r.InputDate, Output: out,
 		ConfigDigest: r.ConfigDigest, Rows: r.Rows, RowsRefused: r.RowsRefused,
 		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, ScoredAt: r.ScoredAt,
 		Profile: scoring.Profile{

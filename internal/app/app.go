@@ -29,6 +29,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/treeline-ml/treeline/config"
+	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/internal/buildinfo"
 	"github.com/treeline-ml/treeline/internal/service"
 	"github.com/treeline-ml/treeline/internal/telemetry"
@@ -48,6 +49,9 @@ type Options struct {
 func Run(ctx context.Context, c config.Config, o Options) (err error) {
 	log, err := telemetry.NewLogger(o.Stderr, c.Log.Level, c.Log.Format)
 	if err != nil {
+		return err
+	}
+	if _, err := engine.Tier(); err != nil { // before the first batch finds it out
 		return err
 	}
 	var open service.Group

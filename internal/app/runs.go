@@ -109,7 +109,7 @@ func (s scored) Score(ctx context.Context, model, date string, progress func(str
 			b := e.Batch
 			return orchestration.BatchResult{
 				ID: string(b.ID),
-				Summary: fmt.Sprintf("%d rows with version %d into %s in %s", b.Rows, b.Lineage.Version, b.OutputTable,
+				Summary: fmt.Sprintf("%d rows with version %d into %s in %s", b.Rows, b.Lineage.Version, b.Output,
 					b.FinishedAt.Sub(b.StartedAt).Round(time.Millisecond)),
 			}, nil
 		case e.RowsTotal > 0:

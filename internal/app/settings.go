@@ -23,13 +23,14 @@ import (
 type settings struct {
 	order  []string
 	models map[string]config.Model
+	files  map[string]string                // output files of models that write no table, absolute
 	post   map[string]scoring.PostProcessor // of models with an inference_class
 }
 
 // loadSettings reads the per-model files and checks what their reader cannot: names that collide, schedules, and the
 // graph of models that depend on each other.
 func loadSettings(paths []string) (*settings, error) {
-	s := &settings{models: map[string]config.Model{}}
+	s := &settings{models: map[string]config.Model{}, files: map[string]string{}}
 	var all []config.Model
 	for _, p := range paths {
 		m, err := config.LoadModel(p)
@@ -43,6 +44,11 @@ func loadSettings(paths []string) (*settings, error) {
 	}
 	for _, m := range all {
 		s.models[m.RegisteredModelName] = m
+		path, err := m.OutputFile()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Where("output.file"), err)
+		}
+		s.files[m.RegisteredModelName] = path
 		s.order = append(s.order, m.RegisteredModelName)
 	}
 	if _, err := s.schedules(); err != nil {
@@ -58,7 +64,10 @@ func (s *settings) scoring() []scoring.ModelConfig {
 		out = append(out, scoring.ModelConfig{
 			Key: m.ModelKey, Name: name, FeaturesTable: m.Data.FeaturesTable, Label: m.Data.LabelCol,
 			Keys: m.Data.KeyCols, DateColumn: m.Data.DateCol, Exclude: m.Data.ExcludeCols,
-			Output:    warehouse.TableName{Catalog: m.Output.Catalog, Schema: m.Output.Schema, Table: m.Output.Table},
+			Output: warehouse.Output{
+				Table: warehouse.TableName{Catalog: m.Output.Catalog, Schema: m.Output.Schema, Table: m.Output.Table},
+				File:  s.files[name],
+			},
 			Threshold: m.DecisionThreshold, PostProcessor: s.post[name],
 		})
 	}

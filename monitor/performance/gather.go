@@ -76,12 +76,16 @@ func name(b *store.BatchRow) string {
 
 // batch adds the rows of a batch when enough of them have labels.
 func (g *gathering) batch(ctx context.Context, b *store.BatchRow) (err error) {
-	table, err := warehouse.ParseTableName(b.OutputTable)
+	out, err := warehouse.ParseOutput(b.OutputTable)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", name(b), store.ErrCorrupt, err)
 	}
+	if out.File != "" { // another batch may be there by now
+		g.waiting = append(g.waiting, name(b)+" went to a file, whose rows are not joined with labels")
+		return nil
+	}
 	q := warehouse.LabelQuery{
-		Batch: warehouse.BatchID(b.ID), Table: table, Score: g.set.Key + "_probability", Keys: g.set.Keys, Labels: g.set.Labels,
+		Batch: warehouse.BatchID(b.ID), Table: out.Table, Score: g.set.Key + "_probability", Keys: g.set.Keys, Labels: g.set.Labels,
 		Label: g.set.Label, AvailableColumn: g.set.Available, At: g.source.d.Now(), Limit: SampleRows,
 	}
 	if g.dated && b.InputDate != "" {

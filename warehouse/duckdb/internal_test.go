@@ -403,7 +403,7 @@ func TestDirectoryNames(t *testing.T) {
 		if _, err := w.Snapshot(t.Context(), warehouse.Input{Table: smallTarget().Table, Keys: []string{"id"}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		s, err := w.Rows(t.Context(), "b", smallTarget().Table, 5)
+		s, err := w.Rows(t.Context(), "b", warehouse.Output{Table: smallTarget().Table}, 5)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -13,12 +13,16 @@ import (
 	"github.com/treeline-ml/treeline/warehouse/file"
 )
 
-// Rows returns up to limit rows of a batch, ordered by the keys of the target it was written with. A batch without rows
-// gives an empty stream.
-func (w *Warehouse) Rows(ctx context.Context, id warehouse.BatchID, t warehouse.TableName, limit int) (warehouse.RecordStream, error) {
+// Rows returns up to limit rows of a batch: those of a table ordered by the keys of the target it was written with, those
+// of a file as they stand there. A batch without rows gives an empty stream.
+func (w *Warehouse) Rows(ctx context.Context, id warehouse.BatchID, from warehouse.Output, limit int) (warehouse.RecordStream, error) {
 	if limit <= 0 {
 		return nil, fmt.Errorf("duckdb: limit is %d, want at least 1", limit)
 	}
+	if from.File != "" {
+		return fileRows(ctx, id, from.File, limit)
+	}
+	t := from.Table
 	tmp := w.tmpPath(".parquet")
 	err := w.read(ctx, t.Catalog, func(c *catalog) error {
 		cols, err := needTable(ctx, w.db, c, t)

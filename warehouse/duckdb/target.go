@@ -52,6 +52,9 @@ func (w *Warehouse) Begin(ctx context.Context, id warehouse.BatchID, t warehouse
 	if err := validBatchID(id); err != nil {
 		return nil, err
 	}
+	if t.File != "" {
+		return w.beginFile(id, t)
+	}
 	types, err := checkTarget(t)
 	if err != nil {
 		return nil, fmt.Errorf("output table %s: %w", t.Table, err)

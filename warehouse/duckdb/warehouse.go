@@ -2,7 +2,8 @@
 //
 //	<Dir>/LOCK                       held while open; its text is the holder's process id
 //	<Dir>/<catalog>.duckdb           one attached file per catalog; uat.features.churn lives in uat.duckdb
-//	<Dir>/staging/<batch>-<n>/       Parquet parts of one Writer until Commit or Abort
+//	<Dir>/staging/<batch>-<n>/       Parquet parts of one Writer until Commit or Abort; of a Writer to a file the name of
+//	                                 the hidden file beside its destination
 //	<Dir>/tmp/                       DuckDB's spill files, result files of Rows
 //	<Dir>/snapshots/<version>.parquet
 //
@@ -166,6 +167,14 @@ func (w *Warehouse) recover() error {
 		}
 		if len(left) > 0 {
 			w.log.Info("removing files of an interrupted run", "dir", dir, "entries", len(left))
+		}
+		for _, e := range left {
+			if !e.IsDir() {
+				continue
+			}
+			if err := removeHidden(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("duckdb: removing leftovers: %w", err)

@@ -68,7 +68,7 @@ func (b *writer) Write(ctx context.Context, rec arrow.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := b.sameShape(rec); err != nil {
+	if err := sameShape(b.target.Schema, rec); err != nil {
 		return err
 	}
 	if err := b.stage(rec); err != nil {
@@ -85,8 +85,7 @@ func (b *writer) usable() error {
 	return b.fault
 }
 
-func (b *writer) sameShape(rec arrow.Record) error {
-	want := b.target.Schema
+func sameShape(want *arrow.Schema, rec arrow.Record) error {
 	if rec.Schema().NumFields() != want.NumFields() {
 		return fmt.Errorf("record has %d columns, want %d: %w", rec.Schema().NumFields(), want.NumFields(), errTarget)
 	}

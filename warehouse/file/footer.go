@@ -24,6 +24,7 @@ type footer struct {
 	rows      int64
 	groups    []rowGroup
 	encrypted bool
+	texts     map[string]string // key-value metadata but the Arrow schema
 }
 
 // leaf is one column of values. A flat leaf is a whole column of the table.
@@ -99,7 +100,7 @@ func readFooter(r io.ReaderAt, size int64) (*footer, []byte, error) {
 
 // parseFooter walks FileMetaData.
 func parseFooter(b []byte) (*footer, error) {
-	f := &footer{}
+	f := &footer{texts: map[string]string{}}
 	t := &thrift{b: b}
 	var elements []element
 	t.fields(func(id int, typ byte) bool {
@@ -111,7 +112,11 @@ func parseFooter(b []byte) (*footer, error) {
 		case id == 4 && typ == thriftList:
 			t.list(thriftStruct, func() { f.groups = append(f.groups, readRowGroup(t)) })
 		case id == 5 && typ == thriftList:
-			t.list(thriftStruct, func() { readKeyValue(t) })
+			t.list(thriftStruct, func() {
+				if key, value := readKeyValue(t); key != "" && key != arrowSchemaKey {
+					f.texts[key] = string(value)
+				}
+			})
 		case id == 8 && typ == thriftStruct:
 			f.encrypted = true
 			return false
@@ -194,10 +199,11 @@ func (f *footer) setLeaves(elements []element) error {
 	return nil
 }
 
+// arrowSchemaKey is where writers leave the Arrow schema.
+const arrowSchemaKey = "ARROW:schema"
+
 // readKeyValue verifies the Arrow schema before Arrow decodes it.
-func readKeyValue(t *thrift) {
-	var key string
-	var value []byte
+func readKeyValue(t *thrift) (key string, value []byte) {
 	t.fields(func(id int, typ byte) bool {
 		switch {
 		case id == 1 && typ == thriftBinary:
@@ -209,11 +215,12 @@ func readKeyValue(t *thrift) {
 		}
 		return true
 	})
-	if t.err == nil && key == "ARROW:schema" {
+	if t.err == nil && key == arrowSchemaKey {
 		if err := arrowguard.VerifyParquetSchema(value); err != nil {
 			t.err = fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
+	return key, value
 }
 
 func readRowGroup(t *thrift) rowGroup {

@@ -47,6 +47,20 @@ func openParquet(path string, o Options) (_ source, err error) {
 	return p, p.setSchema(meta)
 }
 
+// Metadata returns the texts that the writer of a Parquet file left in its footer. It fails with
+// warehouse.ErrTableNotFound or ErrInvalid.
+func Metadata(path string) (map[string]string, error) {
+	src, err := openSource(path, Options{}.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string]string{}
+	if p, ok := src.(*parquetFile); ok {
+		texts = p.footer.texts
+	}
+	return texts, src.close()
+}
+
 // setSchema lets pqarrow translate the schema, twice: from the Parquet types alone, and with the Arrow schema that the
 // writer may have left. The latter only refines the former.
 func (p *parquetFile) setSchema(meta []byte) (err error) {

@@ -34,7 +34,9 @@ func numbered(t *testing.T, path string, first, rows int) {
 				t.Fatal(err)
 			}
 			if e, ok := w.enc.(*parquetEncoder); ok {
-				e.left = 0 // the next record starts a row group
+				if err := e.endGroup(); err != nil { // the next record starts a row group
+					t.Fatal(err)
+				}
 			}
 		}
 	}

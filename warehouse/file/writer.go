@@ -18,6 +18,10 @@ import (
 // WriteOptions adjust a Writer. The zero value suits.
 type WriteOptions struct {
 	Alloc memory.Allocator // nil means the Go heap
+	// Temporary is the path to write to before Close, in the directory of the file; empty lets Create choose one.
+	Temporary string
+	// Metadata are kept in a Parquet file beside its schema; see Metadata. Other formats have no place for them.
+	Metadata map[string]string
 }
 
 // Writer writes one file. Nothing is visible under its name before Close.
@@ -55,7 +59,7 @@ func Create(path string, s *arrow.Schema, o WriteOptions) (w *Writer, err error)
 			return nil, fmt.Errorf("%s: column %q has type %s, which cannot be written: %w", path, f.Name, f.Type, warehouse.ErrColumn)
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	f, err := createTemporary(path, o.Temporary)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("%s: its directory does not exist: %w: %w", path, err, warehouse.ErrTableNotFound)
@@ -82,6 +86,13 @@ func Create(path string, s *arrow.Schema, o WriteOptions) (w *Writer, err error)
 		return nil, fmt.Errorf("%s: %w", path, w.fault(err))
 	}
 	return w, nil
+}
+
+func createTemporary(path, name string) (*os.File, error) {
+	if name == "" {
+		return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	}
+	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 }
 
 // Write adds a record, which must have the writer's column names and types. After an error only Abort is left.
@@ -204,17 +215,4 @@ func (t *tracked) Write(p []byte) (int, error) {
 		t.err = err
 	}
 	return n, err
-}
-
-// discard swallows what an encoder writes while it is given up.
-type discard struct {
-	w   io.Writer
-	off bool
-}
-
-func (d *discard) Write(p []byte) (int, error) {
-	if d.off {
-		return len(p), nil
-	}
-	return d.w.Write(p)
 }

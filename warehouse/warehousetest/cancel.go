@@ -61,7 +61,7 @@ func cancelBefore(t *testing.T, f Fixture) {
 		t.Fatalf("commit after a cancelled one: %v", err)
 	}
 	f.wantCounts(t, b.id, 10, 1)
-	_, err = f.Warehouse.Rows(dead, b.id, scores(), 10)
+	_, err = f.Warehouse.Rows(dead, b.id, warehouse.Output{Table: scores()}, 10)
 	wantCancelled(t, "rows", err)
 	wantCancelled(t, "supersede", f.Warehouse.Supersede(dead, scores(), b.id, "d"))
 	wantCancelled(t, "mirror", f.Warehouse.MirrorPromotions(dead, []warehouse.PromotionRow{{Seq: 1, Timestamp: day(1)}}))

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"materialise", materialiseCases()},
 		{"write", writeCases()},
 		{"target", targetCases()},
+		{"outfile", outfileCases()},
 		{"cancel", cancelCases()},
 		{"large", largeCases()},
 		{"promotions", promotionCases()},

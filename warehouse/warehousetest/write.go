@@ -345,7 +345,7 @@ func rowsInOrder(t *testing.T, f Fixture) {
 	}
 	batch{id: "later", rows: 100, version: 2, at: day(4)}.mustRun(t, f.Warehouse)
 	w := f.Reopen(t) // the order of the keys must be known without the batch
-	s, err := w.Rows(t.Context(), "o", scores(), 600)
+	s, err := w.Rows(t.Context(), "o", warehouse.Output{Table: scores()}, 600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,11 +361,11 @@ func rowsInOrder(t *testing.T, f Fixture) {
 			t.Fatalf("row %d is %q", i, row)
 		}
 	}
-	s, err = w.Rows(t.Context(), "no-such-batch", scores(), 10)
+	s, err = w.Rows(t.Context(), "no-such-batch", warehouse.Output{Table: scores()}, 10)
 	if got := readAll(t, s, err); len(got) != 0 {
 		t.Errorf("an unknown batch has rows %q", got)
 	}
-	_, err = w.Rows(t.Context(), "o", warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "nothing"}, 10)
+	_, err = w.Rows(t.Context(), "o", warehouse.Output{Table: warehouse.TableName{Catalog: "uat", Schema: "predictions", Table: "nothing"}}, 10)
 	wantError(t, err, warehouse.ErrTableNotFound)
 }
 

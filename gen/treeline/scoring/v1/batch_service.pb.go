@@ -151,8 +151,11 @@ type RunBatchRequest struct {
 	Date string `protobuf:"bytes,2,opt,name=date,proto3" json:"date,omitempty"`
 	// A path or glob that the daemon reads (.parquet, .arrow, .csv) instead of the configured features table.
 	Input string `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
-	// catalog.schema.table instead of the configured output table.
-	OutputTable   string `protobuf:"bytes,4,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
+	// catalog.schema.table instead of the configured output.
+	OutputTable string `protobuf:"bytes,4,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
+	// The absolute path of a .parquet file that the daemon writes instead; it then holds this batch and nothing else. At
+	// most one of output_table and output_file may be set.
+	OutputFile    string `protobuf:"bytes,5,opt,name=output_file,json=outputFile,proto3" json:"output_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -211,6 +214,13 @@ func (x *RunBatchRequest) GetInput() string {
 func (x *RunBatchRequest) GetOutputTable() string {
 	if x != nil {
 		return x.OutputTable
+	}
+	return ""
+}
+
+func (x *RunBatchRequest) GetOutputFile() string {
+	if x != nil {
+		return x.OutputFile
 	}
 	return ""
 }
@@ -302,8 +312,10 @@ type UploadBatchStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Model *ModelRef              `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The file's base name; its extension gives the format.
-	FileName      string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
-	OutputTable   string `protobuf:"bytes,3,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
+	FileName    string `protobuf:"bytes,2,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
+	OutputTable string `protobuf:"bytes,3,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
+	// As in RunBatchRequest.
+	OutputFile    string `protobuf:"bytes,4,opt,name=output_file,json=outputFile,proto3" json:"output_file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +367,13 @@ func (x *UploadBatchStart) GetFileName() string {
 func (x *UploadBatchStart) GetOutputTable() string {
 	if x != nil {
 		return x.OutputTable
+	}
+	return ""
+}
+
+func (x *UploadBatchStart) GetOutputFile() string {
+	if x != nil {
+		return x.OutputFile
 	}
 	return ""
 }
@@ -1037,8 +1056,9 @@ type Batch struct {
 	InputSource  string                 `protobuf:"bytes,5,opt,name=input_source,json=inputSource,proto3" json:"input_source,omitempty"`
 	InputVersion string                 `protobuf:"bytes,6,opt,name=input_version,json=inputVersion,proto3" json:"input_version,omitempty"`
 	InputDate    string                 `protobuf:"bytes,7,opt,name=input_date,json=inputDate,proto3" json:"input_date,omitempty"`
-	OutputTable  string                 `protobuf:"bytes,8,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
-	ConfigDigest string                 `protobuf:"bytes,9,opt,name=config_digest,json=configDigest,proto3" json:"config_digest,omitempty"`
+	// Empty when the batch went to output_file.
+	OutputTable  string `protobuf:"bytes,8,opt,name=output_table,json=outputTable,proto3" json:"output_table,omitempty"`
+	ConfigDigest string `protobuf:"bytes,9,opt,name=config_digest,json=configDigest,proto3" json:"config_digest,omitempty"`
 	// Rows that this attempt committed: 0 unless it succeeded.
 	Rows       int64                  `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
 	StartedAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
@@ -1066,8 +1086,10 @@ type Batch struct {
 	PostProcessor string `protobuf:"bytes,26,opt,name=post_processor,json=postProcessor,proto3" json:"post_processor,omitempty"`
 	// "sha256:<hex>" of the source file of post_processor; empty when it is not beside the model's config.yml.
 	PostProcessorDigest string `protobuf:"bytes,27,opt,name=post_processor_digest,json=postProcessorDigest,proto3" json:"post_processor_digest,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The Parquet file that the batch went to; empty when it went to output_table.
+	OutputFile    string `protobuf:"bytes,28,opt,name=output_file,json=outputFile,proto3" json:"output_file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -1289,6 +1311,13 @@ func (x *Batch) GetPostProcessorDigest() string {
 	return ""
 }
 
+func (x *Batch) GetOutputFile() string {
+	if x != nil {
+		return x.OutputFile
+	}
+	return ""
+}
+
 // StepTiming is the time that one step took, in nanoseconds. resolve, snapshot, commit and total are wall time. read,
 // bind, score, stamp and write are busy time, summed over the workers: they overlap, so they need not add up to total
 // and bind, score and stamp may exceed it. post_process is wall time that overlaps them.
@@ -1348,20 +1377,24 @@ var File_treeline_scoring_v1_batch_service_proto protoreflect.FileDescriptor
 
 const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\n" +
-	"'treeline/scoring/v1/batch_service.proto\x12\x13treeline.scoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!treeline/scoring/v1/lineage.proto\"\x93\x01\n" +
+	"'treeline/scoring/v1/batch_service.proto\x12\x13treeline.scoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!treeline/scoring/v1/lineage.proto\"\xb4\x01\n" +
 	"\x0fRunBatchRequest\x123\n" +
 	"\x05model\x18\x01 \x01(\v2\x1d.treeline.scoring.v1.ModelRefR\x05model\x12\x12\n" +
 	"\x04date\x18\x02 \x01(\tR\x04date\x12\x14\n" +
 	"\x05input\x18\x03 \x01(\tR\x05input\x12!\n" +
-	"\foutput_table\x18\x04 \x01(\tR\voutputTable\"v\n" +
+	"\foutput_table\x18\x04 \x01(\tR\voutputTable\x12\x1f\n" +
+	"\voutput_file\x18\x05 \x01(\tR\n" +
+	"outputFile\"v\n" +
 	"\x12UploadBatchRequest\x12=\n" +
 	"\x05start\x18\x01 \x01(\v2%.treeline.scoring.v1.UploadBatchStartH\x00R\x05start\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\t\n" +
-	"\amessage\"\x87\x01\n" +
+	"\amessage\"\xa8\x01\n" +
 	"\x10UploadBatchStart\x123\n" +
 	"\x05model\x18\x01 \x01(\v2\x1d.treeline.scoring.v1.ModelRefR\x05model\x12\x1b\n" +
 	"\tfile_name\x18\x02 \x01(\tR\bfileName\x12!\n" +
-	"\foutput_table\x18\x03 \x01(\tR\voutputTable\"I\n" +
+	"\foutput_table\x18\x03 \x01(\tR\voutputTable\x12\x1f\n" +
+	"\voutput_file\x18\x04 \x01(\tR\n" +
+	"outputFile\"I\n" +
 	"\x10RunBatchResponse\x125\n" +
 	"\x05event\x18\x01 \x01(\v2\x1f.treeline.scoring.v1.BatchEventR\x05event\"L\n" +
 	"\x13UploadBatchResponse\x125\n" +
@@ -1403,7 +1436,7 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\n" +
 	"rows_total\x18\x06 \x01(\x03R\trowsTotal\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
-	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xc7\b\n" +
+	"\x05batch\x18\b \x01(\v2\x1a.treeline.scoring.v1.BatchR\x05batch\"\xe8\b\n" +
 	"\x05Batch\x12$\n" +
 	"\x0escore_batch_id\x18\x01 \x01(\tR\fscoreBatchId\x125\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1f.treeline.scoring.v1.BatchStateR\x05state\x125\n" +
@@ -1436,7 +1469,9 @@ const file_treeline_scoring_v1_batch_service_proto_rawDesc = "" +
 	"\aattempt\x18\x18 \x01(\x05R\aattempt\x12!\n" +
 	"\frows_refused\x18\x19 \x01(\x03R\vrowsRefused\x12%\n" +
 	"\x0epost_processor\x18\x1a \x01(\tR\rpostProcessor\x122\n" +
-	"\x15post_processor_digest\x18\x1b \x01(\tR\x13postProcessorDigest\"6\n" +
+	"\x15post_processor_digest\x18\x1b \x01(\tR\x13postProcessorDigest\x12\x1f\n" +
+	"\voutput_file\x18\x1c \x01(\tR\n" +
+	"outputFile\"6\n" +
 	"\n" +
 	"StepTiming\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x14\n" +

@@ -44,7 +44,7 @@ type BatchServiceClient interface {
 	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*GetBatchResponse, error)
 	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
 	CancelBatch(ctx context.Context, in *CancelBatchRequest, opts ...grpc.CallOption) (*CancelBatchResponse, error)
-	// GetBatchRows returns the first rows that a batch wrote, as they stand in its output table.
+	// GetBatchRows returns the first rows that a batch wrote, as they stand in its output.
 	GetBatchRows(ctx context.Context, in *GetBatchRowsRequest, opts ...grpc.CallOption) (*GetBatchRowsResponse, error)
 }
 
@@ -163,7 +163,7 @@ type BatchServiceServer interface {
 	GetBatch(context.Context, *GetBatchRequest) (*GetBatchResponse, error)
 	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
 	CancelBatch(context.Context, *CancelBatchRequest) (*CancelBatchResponse, error)
-	// GetBatchRows returns the first rows that a batch wrote, as they stand in its output table.
+	// GetBatchRows returns the first rows that a batch wrote, as they stand in its output.
 	GetBatchRows(context.Context, *GetBatchRowsRequest) (*GetBatchRowsResponse, error)
 	mustEmbedUnimplementedBatchServiceServer()
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -111,7 +112,7 @@ func facts(width int, b *scoringv1.Batch) *render.Grid {
 	g.Row("run_id", render.OrDash(l.GetRunId()))
 	g.Row("input", input(b))
 	g.Row("input version", b.GetInputVersion())
-	g.Row("output", b.GetOutputTable())
+	g.Row("output", cmp.Or(b.GetOutputFile(), b.GetOutputTable()))
 	g.Row("rows", render.Count(b.GetRows()))
 	if b.GetRowsRefused() > 0 {
 		g.Row("rows refused", render.Count(b.GetRowsRefused())+" (null scores: the training library would refuse these rows)")

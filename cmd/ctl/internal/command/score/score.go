@@ -17,6 +17,7 @@ import (
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/exit"
 	"github.com/treeline-ml/treeline/cmd/ctl/internal/command/render"
 	scoringv1 "github.com/treeline-ml/treeline/gen/treeline/scoring/v1"
+	"github.com/treeline-ml/treeline/warehouse"
 )
 
 // New returns "ctl score".
@@ -32,6 +33,7 @@ them: the receipt's score_batch_id is the same.
 
 Interrupting the command leaves the batch running: see ctl batch watch and ctl batch cancel.`,
 		Example: `  ctl score churn --date 2024-06-01 --rows 5
+  ctl score churn --input features.parquet --output-file scores.parquet
   ctl score churn --upload rows.parquet --version 3 --output-table uat.predictions.churn_try`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,17 +52,19 @@ Interrupting the command leaves the batch running: see ctl batch watch and ctl b
 	f.StringVar(&r.upload, "upload", "", "score a .parquet, .arrow or .csv file `F` that is sent to the daemon")
 	f.Var((*daemon.Version)(&r.version), "version", "`VERSION` to score with (default the Champion)")
 	f.StringVar(&r.table, "output-table", "", "table `T` (catalog.schema.table) instead of the configured output")
+	f.StringVar(&r.file, "output-file", "", "write the .parquet file `F`, on the daemon's machine, instead of a table")
 	f.IntVar(&r.rows, "rows", 0, "show the first `N` rows that were written")
 	f.VarP(&format, "output", "o", "output format")
 	cmd.MarkFlagsMutuallyExclusive("date", "input", "upload")
+	cmd.MarkFlagsMutuallyExclusive("output-table", "output-file")
 	return cmd
 }
 
 // request is one run of "ctl score".
 type request struct {
-	name, date, input, upload, table string
-	version                          int64
-	rows                             int
+	name, date, input, upload, table, file string
+	version                                int64
+	rows                                   int
 }
 
 func (r *request) check() error {
@@ -86,6 +90,16 @@ func (r *request) check() error {
 		}
 		r.input = path
 	}
+	if r.file != "" {
+		path, err := filepath.Abs(r.file)
+		if err != nil {
+			return err
+		}
+		r.file = path
+		if _, err := warehouse.OutputFile(path); err != nil {
+			return exit.Usage("name a .parquet file with --output-file", "%v", err)
+		}
+	}
 	return batch.CheckRows(r.rows)
 }
 
@@ -105,10 +119,10 @@ func (r *request) run(ctx context.Context, c *console.Console, cl *client.Client
 func (r *request) events(ctx context.Context, cl *client.Client, bar *render.Progress) client.Events {
 	ref := &scoringv1.ModelRef{Name: r.name, Version: r.version}
 	if r.upload == "" {
-		return cl.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: ref, Date: r.date, Input: r.input, OutputTable: r.table})
+		return cl.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: ref, Date: r.date, Input: r.input, OutputTable: r.table, OutputFile: r.file})
 	}
 	bar.Label("upload (bytes)")
-	return cl.UploadBatch(ctx, &scoringv1.UploadBatchStart{Model: ref, OutputTable: r.table}, r.upload, func(sent, total int64) {
+	return cl.UploadBatch(ctx, &scoringv1.UploadBatchStart{Model: ref, OutputTable: r.table, OutputFile: r.file}, r.upload, func(sent, total int64) {
 		bar.Total(total)
 		bar.Set(sent)
 	})
