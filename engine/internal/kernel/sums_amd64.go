@@ -39,7 +39,7 @@ func sum64x4AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n 
 //go:noescape
 func sum64x5AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
 
-// sum64x6AVX512 looks up 64 bytes of values at a time.
+// sum64x6AVX512 looks up 64 bytes of values at a time among 64.
 //
 //go:noescape
 func sum64x6AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
@@ -49,7 +49,7 @@ func sum64x6AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n 
 //go:noescape
 func sum64x7AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
 
-// sum64x8AVX512 gathers values.
+// sum64x8AVX512 looks up 64 bytes of values at a time.
 //
 //go:noescape
 func sum64x8AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)

@@ -64,7 +64,7 @@ DATA sumsAffineNatural<>+56(SB)/8, $0x8040201008040201
 GLOBL sumsAffineNatural<>(SB), RODATA|NOPTR, $64
 
 // func sum64x0AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV
 TEXT ·sum64x0AVX512(SB), NOSPLIT, $0-48
 	MOVQ acc+0(FP), AX
 	MOVQ groups+40(FP), CX
@@ -81,22 +81,27 @@ group:
 	VMOVUPS 384(AX), Z6
 	VMOVUPS 448(AX), Z7
 	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	MOVQ    n+32(FP), R9
+	LEAQ    (R9)(R9*2), R9
+	LEAQ    -24(SI)(R9*8), R9
 
 tree:
-	MOVL        20(SI), DI
-	LEAQ        (DX)(DI*8), DI
-	VADDPD.BCST (DI), Z0, Z0
-	VADDPD.BCST (DI), Z1, Z1
-	VADDPD.BCST (DI), Z2, Z2
-	VADDPD.BCST (DI), Z3, Z3
-	VADDPD.BCST (DI), Z4, Z4
-	VADDPD.BCST (DI), Z5, Z5
-	VADDPD.BCST (DI), Z6, Z6
-	VADDPD.BCST (DI), Z7, Z7
+	MOVQ        SI, DI
+	MOVL        20(SI), R8
+	LEAQ        (DX)(R8*8), R8
 	ADDQ        $0x18, SI
-	DECQ        R8
-	JNZ         tree
+	CMPQ        DI, R9
+	CMOVQEQ     R9, SI
+	VADDPD.BCST (R8), Z0, Z0
+	VADDPD.BCST (R8), Z1, Z1
+	VADDPD.BCST (R8), Z2, Z2
+	VADDPD.BCST (R8), Z3, Z3
+	VADDPD.BCST (R8), Z4, Z4
+	VADDPD.BCST (R8), Z5, Z5
+	VADDPD.BCST (R8), Z6, Z6
+	VADDPD.BCST (R8), Z7, Z7
+	CMPQ        DI, R9
+	JNE         tree
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, 128(AX)
@@ -113,7 +118,7 @@ tree:
 	RET
 
 // func sum64x1AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum64x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -123,52 +128,63 @@ TEXT ·sum64x1AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffine4<>+0(SB), Z9
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z11
+	VPERMB         Z11, Z8, Z11
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z10
-	VPERMB         Z10, Z8, Z10
-	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
-	VMOVDQU64      (DI), Z11
-	VPSRLQ         $0x1c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z7, Z7
-	VPSRLQ         $0x18, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z6, Z6
-	VPSRLQ         $0x14, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z5, Z5
-	VPSRLQ         $0x10, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z4, Z4
-	VPSRLQ         $0x0c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z3, Z3
-	VPSRLQ         $0x08, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z2, Z2
-	VPSRLQ         $0x04, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z1, Z1
-	VPERMQ         Z11, Z10, Z10
-	VADDPD         Z10, Z0, Z0
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z11, Z12
+	VMOVDQU64      (R8), Z10
+	VPSRLQ         $0x1c, Z12, Z13
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z11
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z7, Z7
+	VPSRLQ         $0x18, Z12, Z13
+	VPERMB         Z11, Z8, Z11
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z6, Z6
+	VPSRLQ         $0x14, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
+	VADDPD         Z13, Z5, Z5
+	VPSRLQ         $0x10, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z4, Z4
+	VPSRLQ         $0x0c, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z3, Z3
+	VPSRLQ         $0x08, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z2, Z2
+	VPSRLQ         $0x04, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z1, Z1
+	VPERMQ         Z10, Z12, Z12
+	VADDPD         Z12, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -205,7 +221,7 @@ DATA sumsAffine4<>+56(SB)/8, $0x8040201080402010
 GLOBL sumsAffine4<>(SB), RODATA|NOPTR, $64
 
 // func sum64x2AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum64x2AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -217,55 +233,69 @@ TEXT ·sum64x2AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffine4<>+0(SB), Z9
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z11
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z11
+	VPERMB         Z11, Z8, Z11
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z10
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z10
-	VPERMB         Z10, Z8, Z10
-	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
-	VMOVDQU64      (DI), Z11
-	VPSRLQ         $0x1c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z7, Z7
-	VPSRLQ         $0x18, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z6, Z6
-	VPSRLQ         $0x14, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z5, Z5
-	VPSRLQ         $0x10, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z4, Z4
-	VPSRLQ         $0x0c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z3, Z3
-	VPSRLQ         $0x08, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z2, Z2
-	VPSRLQ         $0x04, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z1, Z1
-	VPERMQ         Z11, Z10, Z10
-	VADDPD         Z10, Z0, Z0
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z11, Z12
+	VMOVDQU64      (R8), Z10
+	VPSRLQ         $0x1c, Z12, Z13
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z11
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z7, Z7
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z11
+	VPSRLQ         $0x18, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z6, Z6
+	VPERMB         Z11, Z8, Z11
+	VPSRLQ         $0x14, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z5, Z5
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
+	VPSRLQ         $0x10, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z4, Z4
+	VPSRLQ         $0x0c, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z3, Z3
+	VPSRLQ         $0x08, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z2, Z2
+	VPSRLQ         $0x04, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z1, Z1
+	VPERMQ         Z10, Z12, Z12
+	VADDPD         Z12, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -282,7 +312,7 @@ tree:
 	RET
 
 // func sum64x3AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum64x3AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -296,58 +326,75 @@ TEXT ·sum64x3AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffine4<>+0(SB), Z9
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z11
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z11
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z11
+	VPERMB         Z11, Z8, Z11
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z10
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z10
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z10
-	VPERMB         Z10, Z8, Z10
-	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
-	VMOVDQU64      (DI), Z11
-	VPSRLQ         $0x1c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z7, Z7
-	VPSRLQ         $0x18, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z6, Z6
-	VPSRLQ         $0x14, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z5, Z5
-	VPSRLQ         $0x10, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z4, Z4
-	VPSRLQ         $0x0c, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z3, Z3
-	VPSRLQ         $0x08, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z2, Z2
-	VPSRLQ         $0x04, Z10, Z12
-	VPERMQ         Z11, Z12, Z12
-	VADDPD         Z12, Z1, Z1
-	VPERMQ         Z11, Z10, Z10
-	VADDPD         Z10, Z0, Z0
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z11, Z12
+	VMOVDQU64      (R8), Z10
+	VPSRLQ         $0x1c, Z12, Z13
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z11
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z7, Z7
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z11
+	VPSRLQ         $0x18, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z11
+	VADDPD         Z13, Z6, Z6
+	VPSRLQ         $0x14, Z12, Z13
+	VPERMB         Z11, Z8, Z11
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z5, Z5
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
+	VPSRLQ         $0x10, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z4, Z4
+	VPSRLQ         $0x0c, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z3, Z3
+	VPSRLQ         $0x08, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z2, Z2
+	VPSRLQ         $0x04, Z12, Z13
+	VPERMQ         Z10, Z13, Z13
+	VADDPD         Z13, Z1, Z1
+	VPERMQ         Z10, Z12, Z12
+	VADDPD         Z12, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -364,7 +411,7 @@ tree:
 	RET
 
 // func sum64x4AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum64x4AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -380,62 +427,82 @@ TEXT ·sum64x4AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffine4<>+0(SB), Z9
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z12
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z12
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z12
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z12
+	VPERMB         Z12, Z8, Z12
+	VGF2P8AFFINEQB $0x00, Z12, Z9, Z12
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z10
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z10
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z10
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z10
-	VPERMB         Z10, Z8, Z10
-	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
-	VMOVDQU64      (DI), Z11
-	VMOVDQU64      64(DI), Z12
-	VPSRLQ         $0x1c, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z7, Z7
-	VPSRLQ         $0x18, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z6, Z6
-	VPSRLQ         $0x14, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z5, Z5
-	VPSRLQ         $0x10, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z4, Z4
-	VPSRLQ         $0x0c, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z3, Z3
-	VPSRLQ         $0x08, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z2, Z2
-	VPSRLQ         $0x04, Z10, Z13
-	VPERMI2Q       Z12, Z11, Z13
-	VADDPD         Z13, Z1, Z1
-	VPERMI2Q       Z12, Z11, Z10
-	VADDPD         Z10, Z0, Z0
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z12, Z13
+	VMOVDQU64      (R8), Z10
+	VMOVDQU64      64(R8), Z11
+	VPSRLQ         $0x1c, Z13, Z14
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z12
+	VPERMI2Q       Z11, Z10, Z14
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z12
+	VADDPD         Z14, Z7, Z7
+	VPSRLQ         $0x18, Z13, Z14
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z12
+	VPERMI2Q       Z11, Z10, Z14
+	VADDPD         Z14, Z6, Z6
+	MOVWLZX        6(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K3, Z12
+	VPSRLQ         $0x14, Z13, Z14
+	VPERMI2Q       Z11, Z10, Z14
+	VPERMB         Z12, Z8, Z12
+	VADDPD         Z14, Z5, Z5
+	VPSRLQ         $0x10, Z13, Z14
+	VGF2P8AFFINEQB $0x00, Z12, Z9, Z12
+	VPERMI2Q       Z11, Z10, Z14
+	VADDPD         Z14, Z4, Z4
+	VPSRLQ         $0x0c, Z13, Z14
+	VPERMI2Q       Z11, Z10, Z14
+	VADDPD         Z14, Z3, Z3
+	VPSRLQ         $0x08, Z13, Z14
+	VPERMI2Q       Z11, Z10, Z14
+	VADDPD         Z14, Z2, Z2
+	VPSRLQ         $0x04, Z13, Z14
+	VPERMI2Q       Z11, Z10, Z14
+	VADDPD         Z14, Z1, Z1
+	VPERMI2Q       Z11, Z10, Z13
+	VADDPD         Z13, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -452,7 +519,7 @@ tree:
 	RET
 
 // func sum64x5AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum64x5AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -470,75 +537,98 @@ TEXT ·sum64x5AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z9
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z10
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z10
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z10
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z10
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z10
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z10
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z10
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z10
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z10
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z10
 	VPERMB         Z10, Z8, Z10
 	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
-	VMOVDQU64      (DI), Z11
-	VMOVDQU64      64(DI), Z12
-	VMOVDQU64      128(DI), Z13
-	VMOVDQU64      192(DI), Z14
-	VPSRLD         $0x18, Z10, Z16
-	VMOVDQA64      Z16, Z15
-	VPERMI2D       Z12, Z11, Z16
-	VPERMI2D       Z14, Z13, Z15
-	VPUNPCKLDQ     Z15, Z16, Z17
-	VPUNPCKHDQ     Z15, Z16, Z16
-	VADDPD         Z17, Z6, Z6
-	VADDPD         Z16, Z7, Z7
-	VPSRLD         $0x10, Z10, Z16
-	VMOVDQA64      Z16, Z15
-	VPERMI2D       Z12, Z11, Z16
-	VPERMI2D       Z14, Z13, Z15
-	VPUNPCKLDQ     Z15, Z16, Z17
-	VPUNPCKHDQ     Z15, Z16, Z16
-	VADDPD         Z17, Z4, Z4
-	VADDPD         Z16, Z5, Z5
-	VPSRLD         $0x08, Z10, Z16
-	VMOVDQA64      Z16, Z15
-	VPERMI2D       Z12, Z11, Z16
-	VPERMI2D       Z14, Z13, Z15
-	VPUNPCKLDQ     Z15, Z16, Z17
-	VPUNPCKHDQ     Z15, Z16, Z16
-	VADDPD         Z17, Z2, Z2
-	VADDPD         Z16, Z3, Z3
-	VMOVDQA64      Z10, Z15
-	VPERMI2D       Z12, Z11, Z10
-	VPERMI2D       Z14, Z13, Z15
-	VPUNPCKLDQ     Z15, Z10, Z11
-	VPUNPCKHDQ     Z15, Z10, Z10
-	VADDPD         Z11, Z0, Z0
-	VADDPD         Z10, Z1, Z1
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z10, Z11
+	VMOVDQU64      (R8), Z12
+	VMOVDQU64      64(R8), Z13
+	VMOVDQU64      128(R8), Z14
+	VMOVDQU64      192(R8), Z15
+	VPSRLD         $0x18, Z11, Z18
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z10
+	VMOVDQA64      Z18, Z16
+	VPERMI2D       Z13, Z12, Z18
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z10
+	VPERMI2D       Z15, Z14, Z16
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z10
+	VPUNPCKLDQ     Z16, Z18, Z17
+	VADDPD         Z17, Z6, Z6
+	MOVWLZX        6(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K3, Z10
+	VPUNPCKHDQ     Z16, Z18, Z18
+	VADDPD         Z18, Z7, Z7
+	VPSRLD         $0x10, Z11, Z18
+	MOVWLZX        8(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K4, Z10
+	VMOVDQA64      Z18, Z16
+	VPERMI2D       Z13, Z12, Z18
+	VPERMB         Z10, Z8, Z10
+	VPERMI2D       Z15, Z14, Z16
+	VGF2P8AFFINEQB $0x00, Z10, Z9, Z10
+	VPUNPCKLDQ     Z16, Z18, Z17
+	VADDPD         Z17, Z4, Z4
+	VPUNPCKHDQ     Z16, Z18, Z18
+	VADDPD         Z18, Z5, Z5
+	VPSRLD         $0x08, Z11, Z18
+	VMOVDQA64      Z18, Z16
+	VPERMI2D       Z13, Z12, Z18
+	VPERMI2D       Z15, Z14, Z16
+	VPUNPCKLDQ     Z16, Z18, Z17
+	VADDPD         Z17, Z2, Z2
+	VPUNPCKHDQ     Z16, Z18, Z18
+	VADDPD         Z18, Z3, Z3
+	VMOVDQA64      Z11, Z16
+	VPERMI2D       Z13, Z12, Z11
+	VPERMI2D       Z15, Z14, Z16
+	VPUNPCKLDQ     Z16, Z11, Z12
+	VADDPD         Z12, Z0, Z0
+	VPUNPCKHDQ     Z16, Z11, Z11
+	VADDPD         Z11, Z1, Z1
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -555,7 +645,7 @@ tree:
 	RET
 
 // func sum64x6AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum64x6AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -576,84 +666,110 @@ TEXT ·sum64x6AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsLowDwords<>+0(SB), Z10
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z11
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z11
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z11
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z11
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z11
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z11
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z11
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z11
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z11
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z11
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z11
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z11
 	VPERMB         Z11, Z8, Z11
 	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
-	VPSHLDW        $0x08, Z11, Z11, Z12
-	VPERMB         (DI), Z11, Z13
-	VPERMB         64(DI), Z11, Z14
-	VPUNPCKLBW     Z14, Z13, Z15
-	VPUNPCKHBW     Z14, Z13, Z13
-	VPERMB         128(DI), Z11, Z14
-	VPERMB         192(DI), Z11, Z11
-	VPUNPCKLBW     Z11, Z14, Z16
-	VPUNPCKHBW     Z11, Z14, Z11
-	VPUNPCKLWD     Z16, Z15, Z14
-	VPUNPCKHWD     Z16, Z15, Z15
-	VPUNPCKLWD     Z11, Z13, Z16
-	VPUNPCKHWD     Z11, Z13, Z11
-	VPERMB         256(DI), Z12, Z13
-	VPERMB         320(DI), Z12, Z17
-	VPUNPCKLBW     Z17, Z13, Z18
-	VPUNPCKHBW     Z17, Z13, Z13
-	VPERMB         384(DI), Z12, Z17
-	VPERMB         448(DI), Z12, Z12
-	VPUNPCKLBW     Z12, Z17, Z19
-	VPUNPCKHBW     Z12, Z17, Z12
-	VPUNPCKLWD     Z19, Z18, Z17
-	VPUNPCKHWD     Z19, Z18, Z18
-	VPUNPCKLWD     Z12, Z13, Z19
-	VPUNPCKHWD     Z12, Z13, Z12
-	VPSHLDQ        $0x20, Z14, Z17, Z13
-	VPTERNLOGD     $0xe4, Z10, Z17, Z14
-	VADDPD         Z14, Z0, Z0
-	VADDPD         Z13, Z2, Z2
-	VPSHLDQ        $0x20, Z15, Z18, Z13
-	VPTERNLOGD     $0xe4, Z10, Z18, Z15
-	VADDPD         Z15, Z4, Z4
-	VADDPD         Z13, Z6, Z6
-	VPSHLDQ        $0x20, Z16, Z19, Z13
-	VPTERNLOGD     $0xe4, Z10, Z19, Z16
-	VADDPD         Z16, Z1, Z1
-	VADDPD         Z13, Z3, Z3
-	VPSHLDQ        $0x20, Z11, Z12, Z13
-	VPTERNLOGD     $0xe4, Z10, Z12, Z11
-	VADDPD         Z11, Z5, Z5
-	VADDPD         Z13, Z7, Z7
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z11, Z14
+	VPSHLDW        $0x08, Z14, Z14, Z18
+	VPERMB         (R8), Z14, Z13
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), Z11
+	VPERMB         64(R8), Z14, Z15
+	VPUNPCKLBW     Z15, Z13, Z12
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K1, Z11
+	VPUNPCKHBW     Z15, Z13, Z13
+	VPERMB         128(R8), Z14, Z15
+	VPERMB         192(R8), Z14, Z16
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z11
+	VPUNPCKLBW     Z16, Z15, Z14
+	VPUNPCKHBW     Z16, Z15, Z15
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z11
+	VPERMB         256(R8), Z18, Z17
+	VPERMB         320(R8), Z18, Z19
+	VPUNPCKLBW     Z19, Z17, Z16
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z11
+	VPUNPCKHBW     Z19, Z17, Z17
+	VPERMB         384(R8), Z18, Z19
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z11
+	VPERMB         448(R8), Z18, Z20
+	VPUNPCKLBW     Z20, Z19, Z18
+	VPUNPCKHBW     Z20, Z19, Z19
+	VPERMB         Z11, Z8, Z11
+	VPUNPCKLWD     Z14, Z12, Z20
+	VPUNPCKLWD     Z18, Z16, Z21
+	VGF2P8AFFINEQB $0x00, Z11, Z9, Z11
+	VPSHLDQ        $0x20, Z20, Z21, Z22
+	VPTERNLOGD     $0xe4, Z10, Z21, Z20
+	VADDPD         Z22, Z2, Z2
+	VADDPD         Z20, Z0, Z0
+	VPUNPCKHWD     Z14, Z12, Z12
+	VPUNPCKHWD     Z18, Z16, Z14
+	VPSHLDQ        $0x20, Z12, Z14, Z16
+	VPTERNLOGD     $0xe4, Z10, Z14, Z12
+	VADDPD         Z16, Z6, Z6
+	VADDPD         Z12, Z4, Z4
+	VPUNPCKLWD     Z15, Z13, Z12
+	VPUNPCKLWD     Z19, Z17, Z14
+	VPSHLDQ        $0x20, Z12, Z14, Z16
+	VPTERNLOGD     $0xe4, Z10, Z14, Z12
+	VADDPD         Z16, Z3, Z3
+	VADDPD         Z12, Z1, Z1
+	VPUNPCKHWD     Z15, Z13, Z12
+	VPUNPCKHWD     Z19, Z17, Z13
+	VPSHLDQ        $0x20, Z12, Z13, Z14
+	VPTERNLOGD     $0xe4, Z10, Z13, Z12
+	VADDPD         Z14, Z7, Z7
+	VADDPD         Z12, Z5, Z5
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -690,7 +806,7 @@ DATA sumsLowDwords<>+56(SB)/8, $0x00000000ffffffff
 GLOBL sumsLowDwords<>(SB), RODATA|NOPTR, $64
 
 // func sum64x7AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum64x7AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -706,106 +822,134 @@ TEXT ·sum64x7AVX512(SB), NOSPLIT, $0-48
 	KMOVW     SI, K4
 	MOVL      $0x00000020, SI
 	KMOVW     SI, K5
-	MOVL      $0x00000040, SI
-	KMOVW     SI, K6
 	VMOVDQU64 sumsShuffle<>+0(SB), Z8
-	VMOVDQU64 sumsAffineE1<>+0(SB), Z9
-	VMOVDQU64 sumsLowDwords<>+0(SB), Z10
+	VMOVDQU64 sumsAffineNatural<>+0(SB), Z9
+	VMOVDQU64 sumsLowWords<>+0(SB), Z10
+	VMOVDQU64 sumsLowDwords<>+0(SB), Z11
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z12
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z12
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z12
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z12
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z12
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z12
+	VPERMB         Z12, Z8, Z12
+	VGF2P8AFFINEQB $0x00, Z12, Z9, Z12
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVQ          (BX)(R9*8), X11
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVHPD        (BX)(R9*8), X11, X11
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z11
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z11
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z11
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z11
-	MOVWLZX        12(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K6, Z11
-	VPERMB         Z11, Z8, Z11
-	VGF2P8AFFINEQB $0x00, Z11, Z9, Z12
-	VPSHLDW        $0x08, Z12, Z12, Z13
-	VPADDB         Z12, Z12, Z14
-	VPMOVB2M       Z14, K1
-	VPADDB         Z13, Z13, Z14
-	VPMOVB2M       Z14, K7
-	VPERMB         (DI), Z12, Z14
-	VPERMB         64(DI), Z12, K1, Z14
-	VPERMB         128(DI), Z12, Z15
-	VPERMB         192(DI), Z12, K1, Z15
-	VPUNPCKLBW     Z15, Z14, Z16
-	VPUNPCKHBW     Z15, Z14, Z14
-	VPERMB         256(DI), Z12, Z15
-	VPERMB         320(DI), Z12, K1, Z15
-	VPERMB         384(DI), Z12, Z17
-	VPERMB         448(DI), Z12, K1, Z17
-	VPUNPCKLBW     Z17, Z15, Z12
-	VPUNPCKHBW     Z17, Z15, Z15
-	VPUNPCKLWD     Z12, Z16, Z17
-	VPUNPCKHWD     Z12, Z16, Z12
-	VPUNPCKLWD     Z15, Z14, Z16
-	VPUNPCKHWD     Z15, Z14, Z14
-	VPERMB         512(DI), Z13, Z15
-	VPERMB         576(DI), Z13, K7, Z15
-	VPERMB         640(DI), Z13, Z18
-	VPERMB         704(DI), Z13, K7, Z18
-	VPUNPCKLBW     Z18, Z15, Z19
-	VPUNPCKHBW     Z18, Z15, Z15
-	VPERMB         768(DI), Z13, Z18
-	VPERMB         832(DI), Z13, K7, Z18
-	VPERMB         896(DI), Z13, Z20
-	VPERMB         960(DI), Z13, K7, Z20
-	VPUNPCKLBW     Z20, Z18, Z13
-	VPUNPCKHBW     Z20, Z18, Z18
-	VPUNPCKLWD     Z13, Z19, Z20
-	VPUNPCKHWD     Z13, Z19, Z13
-	VPUNPCKLWD     Z18, Z15, Z19
-	VPUNPCKHWD     Z18, Z15, Z15
-	VPSHLDQ        $0x20, Z17, Z20, Z18
-	VPTERNLOGD     $0xe4, Z10, Z20, Z17
-	VADDPD         Z17, Z0, Z0
-	VADDPD         Z18, Z2, Z2
-	VPSHLDQ        $0x20, Z12, Z13, Z17
-	VPTERNLOGD     $0xe4, Z10, Z13, Z12
-	VADDPD         Z12, Z4, Z4
-	VADDPD         Z17, Z6, Z6
-	VPSHLDQ        $0x20, Z16, Z19, Z12
-	VPTERNLOGD     $0xe4, Z10, Z19, Z16
-	VADDPD         Z16, Z1, Z1
-	VADDPD         Z12, Z3, Z3
-	VPSHLDQ        $0x20, Z14, Z15, Z12
-	VPTERNLOGD     $0xe4, Z10, Z15, Z14
-	VADDPD         Z14, Z5, Z5
-	VADDPD         Z12, Z7, Z7
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z12, Z19
+	MOVWLZX        12(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K6
+	VPERMB         (R8), Z19, Z14
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), Z12
+	VPERMB         64(R8), Z19, K6, Z14
+	VPERMB         128(R8), Z19, Z15
+	VPERMB         192(R8), Z19, K6, Z15
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K1, Z12
+	VPUNPCKLBW     Z15, Z14, Z13
+	VPUNPCKHBW     Z15, Z14, Z14
+	VPERMB         256(R8), Z19, Z16
+	VPERMB         320(R8), Z19, K6, Z16
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z12
+	VPERMB         384(R8), Z19, Z17
+	VPERMB         448(R8), Z19, K6, Z17
+	VPUNPCKLBW     Z17, Z16, Z15
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z12
+	VPUNPCKHBW     Z17, Z16, Z16
+	VPERMB         512(R8), Z19, Z18
+	VPERMB         576(R8), Z19, K6, Z18
+	VPERMB         640(R8), Z19, Z20
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z12
+	VPERMB         704(R8), Z19, K6, Z20
+	VPUNPCKLBW     Z20, Z18, Z17
+	VPUNPCKHBW     Z20, Z18, Z18
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z12
+	VPERMB         768(R8), Z19, Z20
+	VPERMB         832(R8), Z19, K6, Z20
+	VPERMB         896(R8), Z19, Z21
+	VPERMB         960(R8), Z19, K6, Z21
+	VPERMB         Z12, Z8, Z12
+	VPUNPCKLBW     Z21, Z20, Z19
+	VPUNPCKHBW     Z21, Z20, Z20
+	VPRORD         $0x10, Z15, Z15
+	VGF2P8AFFINEQB $0x00, Z12, Z9, Z12
+	VPSHLDD        $0x10, Z13, Z15, Z21
+	VPTERNLOGD     $0xe4, Z10, Z15, Z13
+	VPRORD         $0x10, Z19, Z19
+	VPSHLDD        $0x10, Z17, Z19, Z15
+	VPTERNLOGD     $0xe4, Z10, Z19, Z17
+	VPRORQ         $0x20, Z17, Z17
+	VPSHLDQ        $0x20, Z13, Z17, Z19
+	VPTERNLOGD     $0xe4, Z11, Z17, Z13
+	VADDPD         Z19, Z4, Z4
+	VADDPD         Z13, Z0, Z0
+	VPRORQ         $0x20, Z15, Z15
+	VPSHLDQ        $0x20, Z21, Z15, Z13
+	VPTERNLOGD     $0xe4, Z11, Z15, Z21
+	VADDPD         Z13, Z6, Z6
+	VADDPD         Z21, Z2, Z2
+	VPRORD         $0x10, Z16, Z16
+	VPSHLDD        $0x10, Z14, Z16, Z13
+	VPTERNLOGD     $0xe4, Z10, Z16, Z14
+	VPRORD         $0x10, Z20, Z20
+	VPSHLDD        $0x10, Z18, Z20, Z15
+	VPTERNLOGD     $0xe4, Z10, Z20, Z18
+	VPRORQ         $0x20, Z18, Z18
+	VPSHLDQ        $0x20, Z14, Z18, Z16
+	VPTERNLOGD     $0xe4, Z11, Z18, Z14
+	VADDPD         Z16, Z5, Z5
+	VADDPD         Z14, Z1, Z1
+	VPRORQ         $0x20, Z15, Z15
+	VPSHLDQ        $0x20, Z13, Z15, Z14
+	VPTERNLOGD     $0xe4, Z11, Z15, Z13
+	VADDPD         Z14, Z7, Z7
+	VADDPD         Z13, Z3, Z3
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -821,8 +965,18 @@ tree:
 	VZEROUPPER
 	RET
 
+DATA sumsLowWords<>+0(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+8(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+16(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+24(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+32(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+40(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+48(SB)/8, $0x0000ffff0000ffff
+DATA sumsLowWords<>+56(SB)/8, $0x0000ffff0000ffff
+GLOBL sumsLowWords<>(SB), RODATA|NOPTR, $64
+
 // func sum64x8AVX512(acc *float64, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum64x8AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -838,107 +992,154 @@ TEXT ·sum64x8AVX512(SB), NOSPLIT, $0-48
 	KMOVW     SI, K4
 	MOVL      $0x00000020, SI
 	KMOVW     SI, K5
-	MOVL      $0x00000040, SI
-	KMOVW     SI, K6
-	MOVL      $0x00000080, SI
-	KMOVW     SI, K7
 	VMOVDQU64 sumsShuffle<>+0(SB), Z8
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z9
-	VMOVDQU64 sumsByte0<>+0(SB), Z10
+	VMOVDQU64 sumsLowWords<>+0(SB), Z10
+	VMOVDQU64 sumsLowDwords<>+0(SB), Z11
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	VMOVUPS 256(AX), Z4
-	VMOVUPS 320(AX), Z5
-	VMOVUPS 384(AX), Z6
-	VMOVUPS 448(AX), Z7
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	VMOVUPS        256(AX), Z4
+	VMOVUPS        320(AX), Z5
+	VMOVUPS        384(AX), Z6
+	VMOVUPS        448(AX), Z7
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VMOVQ          (BX)(DI*8), X14
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VMOVHPD        (BX)(DI*8), X14, X14
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z14
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z14
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z14
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z14
+	VPERMB         Z14, Z8, Z14
+	VGF2P8AFFINEQB $0x00, Z14, Z9, Z12
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVQ          (BX)(R9*8), X11
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVHPD        (BX)(R9*8), X11, X11
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z11
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z11
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z11
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z11
-	MOVWLZX        12(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K6, Z11
-	MOVWLZX        14(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K7, Z11
-	VPERMB         Z11, Z8, Z11
-	VGF2P8AFFINEQB $0x00, Z11, Z9, Z12
-	VMOVDQU64      sumsOrder8<>+0(SB), Z13
-	VPSHUFB        Z13, Z12, Z12
-	VPANDQ         Z10, Z12, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z14, Z14, Z14
-	VGATHERQPD     (DI)(Z13*8), K1, Z14
-	VADDPD         Z14, Z0, Z0
-	VPSRLQ         $0x08, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z15, Z15, Z15
-	VGATHERQPD     (DI)(Z13*8), K1, Z15
-	VADDPD         Z15, Z1, Z1
-	VPSRLQ         $0x10, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z16, Z16, Z16
-	VGATHERQPD     (DI)(Z13*8), K1, Z16
-	VADDPD         Z16, Z2, Z2
-	VPSRLQ         $0x18, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z17, Z17, Z17
-	VGATHERQPD     (DI)(Z13*8), K1, Z17
-	VADDPD         Z17, Z3, Z3
-	VPSRLQ         $0x20, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z18, Z18, Z18
-	VGATHERQPD     (DI)(Z13*8), K1, Z18
-	VADDPD         Z18, Z4, Z4
-	VPSRLQ         $0x28, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z19, Z19, Z19
-	VGATHERQPD     (DI)(Z13*8), K1, Z19
-	VADDPD         Z19, Z5, Z5
-	VPSRLQ         $0x30, Z12, Z13
-	VPANDQ         Z10, Z13, Z13
-	KXNORB         K1, K1, K1
-	VPXORQ         Z20, Z20, Z20
-	VGATHERQPD     (DI)(Z13*8), K1, Z20
-	VADDPD         Z20, Z6, Z6
-	VPSRLQ         $0x38, Z12, Z12
-	VPANDQ         Z10, Z12, Z12
-	KXNORB         K1, K1, K1
-	VPXORQ         Z21, Z21, Z21
-	VGATHERQPD     (DI)(Z12*8), K1, Z21
-	VADDPD         Z21, Z7, Z7
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z12, Z13
+	MOVWLZX        12(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K6
+	MOVWLZX        14(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K7
+	KANDQ          K6, K7, K1
+	VPERMB         (R8), Z13, Z12
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VMOVQ          (BX)(R10*8), X14
+	VPERMB         64(R8), Z13, K6, Z12
+	VPERMB         128(R8), Z13, K7, Z12
+	VPERMB         192(R8), Z13, K1, Z12
+	VPERMB         256(R8), Z13, Z16
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VMOVHPD        (BX)(R10*8), X14, X14
+	VPERMB         320(R8), Z13, K6, Z16
+	VPERMB         384(R8), Z13, K7, Z16
+	VPERMB         448(R8), Z13, K1, Z16
+	VPUNPCKLBW     Z16, Z12, Z15
+	VPUNPCKHBW     Z16, Z12, Z16
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z14
+	VPERMB         512(R8), Z13, Z12
+	VPERMB         576(R8), Z13, K6, Z12
+	VPERMB         640(R8), Z13, K7, Z12
+	VPERMB         704(R8), Z13, K1, Z12
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z14
+	VPERMB         768(R8), Z13, Z18
+	VPERMB         832(R8), Z13, K6, Z18
+	VPERMB         896(R8), Z13, K7, Z18
+	VPERMB         960(R8), Z13, K1, Z18
+	VPUNPCKLBW     Z18, Z12, Z17
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z14
+	VPUNPCKHBW     Z18, Z12, Z18
+	VPERMB         1024(R8), Z13, Z12
+	VPERMB         1088(R8), Z13, K6, Z12
+	VPERMB         1152(R8), Z13, K7, Z12
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z14
+	VPERMB         1216(R8), Z13, K1, Z12
+	VPERMB         1280(R8), Z13, Z20
+	VPERMB         1344(R8), Z13, K6, Z20
+	VPERMB         1408(R8), Z13, K7, Z20
+	VPERMB         1472(R8), Z13, K1, Z20
+	VPERMB         Z14, Z8, Z14
+	VPUNPCKLBW     Z20, Z12, Z19
+	VPUNPCKHBW     Z20, Z12, Z20
+	VPERMB         1536(R8), Z13, Z21
+	VPERMB         1600(R8), Z13, K6, Z21
+	VGF2P8AFFINEQB $0x00, Z14, Z9, Z12
+	VPERMB         1664(R8), Z13, K7, Z21
+	VPERMB         1728(R8), Z13, K1, Z21
+	VPERMB         1792(R8), Z13, Z22
+	VPERMB         1856(R8), Z13, K6, Z22
+	VPERMB         1920(R8), Z13, K7, Z22
+	VPERMB         1984(R8), Z13, K1, Z22
+	VPUNPCKLBW     Z22, Z21, Z13
+	VPUNPCKHBW     Z22, Z21, Z21
+	VPRORD         $0x10, Z17, Z17
+	VPSHLDD        $0x10, Z15, Z17, Z22
+	VPTERNLOGD     $0xe4, Z10, Z17, Z15
+	VPRORD         $0x10, Z13, Z13
+	VPSHLDD        $0x10, Z19, Z13, Z17
+	VPTERNLOGD     $0xe4, Z10, Z13, Z19
+	VPRORQ         $0x20, Z19, Z19
+	VPSHLDQ        $0x20, Z15, Z19, Z13
+	VPTERNLOGD     $0xe4, Z11, Z19, Z15
+	VADDPD         Z13, Z4, Z4
+	VADDPD         Z15, Z0, Z0
+	VPRORQ         $0x20, Z17, Z17
+	VPSHLDQ        $0x20, Z22, Z17, Z13
+	VPTERNLOGD     $0xe4, Z11, Z17, Z22
+	VADDPD         Z13, Z6, Z6
+	VADDPD         Z22, Z2, Z2
+	VPRORD         $0x10, Z18, Z18
+	VPSHLDD        $0x10, Z16, Z18, Z13
+	VPTERNLOGD     $0xe4, Z10, Z18, Z16
+	VPRORD         $0x10, Z21, Z21
+	VPSHLDD        $0x10, Z20, Z21, Z15
+	VPTERNLOGD     $0xe4, Z10, Z21, Z20
+	VPRORQ         $0x20, Z20, Z20
+	VPSHLDQ        $0x20, Z16, Z20, Z17
+	VPTERNLOGD     $0xe4, Z11, Z20, Z16
+	VADDPD         Z17, Z5, Z5
+	VADDPD         Z16, Z1, Z1
+	VPRORQ         $0x20, Z15, Z15
+	VPSHLDQ        $0x20, Z13, Z15, Z16
+	VPTERNLOGD     $0xe4, Z11, Z15, Z13
+	VADDPD         Z16, Z7, Z7
+	VADDPD         Z13, Z3, Z3
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -954,28 +1155,8 @@ tree:
 	VZEROUPPER
 	RET
 
-DATA sumsByte0<>+0(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+8(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+16(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+24(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+32(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+40(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+48(SB)/8, $0x00000000000000ff
-DATA sumsByte0<>+56(SB)/8, $0x00000000000000ff
-GLOBL sumsByte0<>(SB), RODATA|NOPTR, $64
-
-DATA sumsOrder8<>+0(SB)/8, $0x0b030a0209010800
-DATA sumsOrder8<>+8(SB)/8, $0x0f070e060d050c04
-DATA sumsOrder8<>+16(SB)/8, $0x1b131a1219111810
-DATA sumsOrder8<>+24(SB)/8, $0x1f171e161d151c14
-DATA sumsOrder8<>+32(SB)/8, $0x2b232a2229212820
-DATA sumsOrder8<>+40(SB)/8, $0x2f272e262d252c24
-DATA sumsOrder8<>+48(SB)/8, $0x3b333a3239313830
-DATA sumsOrder8<>+56(SB)/8, $0x3f373e363d353c34
-GLOBL sumsOrder8<>(SB), RODATA|NOPTR, $64
-
 // func sum32x0AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV
 TEXT ·sum32x0AVX512(SB), NOSPLIT, $0-48
 	MOVQ acc+0(FP), AX
 	MOVQ groups+40(FP), CX
@@ -988,18 +1169,23 @@ group:
 	VMOVUPS 128(AX), Z2
 	VMOVUPS 192(AX), Z3
 	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	MOVQ    n+32(FP), R9
+	LEAQ    (R9)(R9*2), R9
+	LEAQ    -24(SI)(R9*8), R9
 
 tree:
-	MOVL        20(SI), DI
-	LEAQ        (DX)(DI*8), DI
-	VADDPS.BCST (DI), Z0, Z0
-	VADDPS.BCST (DI), Z1, Z1
-	VADDPS.BCST (DI), Z2, Z2
-	VADDPS.BCST (DI), Z3, Z3
+	MOVQ        SI, DI
+	MOVL        20(SI), R8
+	LEAQ        (DX)(R8*8), R8
 	ADDQ        $0x18, SI
-	DECQ        R8
-	JNZ         tree
+	CMPQ        DI, R9
+	CMOVQEQ     R9, SI
+	VADDPS.BCST (R8), Z0, Z0
+	VADDPS.BCST (R8), Z1, Z1
+	VADDPS.BCST (R8), Z2, Z2
+	VADDPS.BCST (R8), Z3, Z3
+	CMPQ        DI, R9
+	JNE         tree
 	VMOVUPS     Z0, (AX)
 	VMOVUPS     Z1, 64(AX)
 	VMOVUPS     Z2, 128(AX)
@@ -1012,7 +1198,7 @@ tree:
 	RET
 
 // func sum32x1AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum32x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1022,36 +1208,47 @@ TEXT ·sum32x1AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z5
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z6
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z6
 	VPERMB         Z6, Z4, Z6
 	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
-	VMOVDQU64      (DI), Z7
-	VPSRLD         $0x18, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z3, Z3
-	VPSRLD         $0x10, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z2, Z2
-	VPSRLD         $0x08, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z1, Z1
-	VPERMD         Z7, Z6, Z6
-	VADDPS         Z6, Z0, Z0
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z6, Z7
+	VMOVDQU64      (R8), Z8
+	VPSRLD         $0x18, Z7, Z9
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z6
+	VPERMD         Z8, Z9, Z9
+	VPERMB         Z6, Z4, Z6
+	VADDPS         Z9, Z3, Z3
+	VPSRLD         $0x10, Z7, Z9
+	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z2, Z2
+	VPSRLD         $0x08, Z7, Z9
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z1, Z1
+	VPERMD         Z8, Z7, Z7
+	VADDPS         Z7, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1064,7 +1261,7 @@ tree:
 	RET
 
 // func sum32x2AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum32x2AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1076,39 +1273,53 @@ TEXT ·sum32x2AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z5
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z6
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z6
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z6
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z6
 	VPERMB         Z6, Z4, Z6
 	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
-	VMOVDQU64      (DI), Z7
-	VPSRLD         $0x18, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z3, Z3
-	VPSRLD         $0x10, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z2, Z2
-	VPSRLD         $0x08, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z1, Z1
-	VPERMD         Z7, Z6, Z6
-	VADDPS         Z6, Z0, Z0
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z6, Z7
+	VMOVDQU64      (R8), Z8
+	VPSRLD         $0x18, Z7, Z9
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z6
+	VPERMD         Z8, Z9, Z9
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z6
+	VADDPS         Z9, Z3, Z3
+	VPERMB         Z6, Z4, Z6
+	VPSRLD         $0x10, Z7, Z9
+	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z2, Z2
+	VPSRLD         $0x08, Z7, Z9
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z1, Z1
+	VPERMD         Z8, Z7, Z7
+	VADDPS         Z7, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1121,7 +1332,7 @@ tree:
 	RET
 
 // func sum32x3AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum32x3AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1135,42 +1346,59 @@ TEXT ·sum32x3AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z5
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z6
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z6
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z6
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z6
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z6
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z6
 	VPERMB         Z6, Z4, Z6
 	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
-	VMOVDQU64      (DI), Z7
-	VPSRLD         $0x18, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z3, Z3
-	VPSRLD         $0x10, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z2, Z2
-	VPSRLD         $0x08, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z1, Z1
-	VPERMD         Z7, Z6, Z6
-	VADDPS         Z6, Z0, Z0
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z6, Z7
+	VMOVDQU64      (R8), Z8
+	VPSRLD         $0x18, Z7, Z9
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z6
+	VPERMD         Z8, Z9, Z9
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z6
+	VADDPS         Z9, Z3, Z3
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z6
+	VPSRLD         $0x10, Z7, Z9
+	VPERMB         Z6, Z4, Z6
+	VPERMD         Z8, Z9, Z9
+	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
+	VADDPS         Z9, Z2, Z2
+	VPSRLD         $0x08, Z7, Z9
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z1, Z1
+	VPERMD         Z8, Z7, Z7
+	VADDPS         Z7, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1183,7 +1411,7 @@ tree:
 	RET
 
 // func sum32x4AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum32x4AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1199,45 +1427,65 @@ TEXT ·sum32x4AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z5
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z6
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z6
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z6
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z6
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z6
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z6
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z6
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z6
 	VPERMB         Z6, Z4, Z6
 	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
-	VMOVDQU64      (DI), Z7
-	VPSRLD         $0x18, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z3, Z3
-	VPSRLD         $0x10, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z2, Z2
-	VPSRLD         $0x08, Z6, Z8
-	VPERMD         Z7, Z8, Z8
-	VADDPS         Z8, Z1, Z1
-	VPERMD         Z7, Z6, Z6
-	VADDPS         Z6, Z0, Z0
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z6, Z7
+	VMOVDQU64      (R8), Z8
+	VPSRLD         $0x18, Z7, Z9
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z6
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z6
+	VPERMD         Z8, Z9, Z9
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z6
+	VADDPS         Z9, Z3, Z3
+	MOVWLZX        6(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K3, Z6
+	VPSRLD         $0x10, Z7, Z9
+	VPERMB         Z6, Z4, Z6
+	VPERMD         Z8, Z9, Z9
+	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
+	VADDPS         Z9, Z2, Z2
+	VPSRLD         $0x08, Z7, Z9
+	VPERMD         Z8, Z9, Z9
+	VADDPS         Z9, Z1, Z1
+	VPERMD         Z8, Z7, Z7
+	VADDPS         Z7, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1250,7 +1498,7 @@ tree:
 	RET
 
 // func sum32x5AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512F, AVX512VBMI, GFNI
+// Requires: AVX, AVX512F, AVX512VBMI, CMOV, GFNI
 TEXT ·sum32x5AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1268,49 +1516,72 @@ TEXT ·sum32x5AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsAffineNatural<>+0(SB), Z5
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z6
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z6
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z6
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z6
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z6
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z6
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z6
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z6
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z6
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z6
 	VPERMB         Z6, Z4, Z6
 	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
-	VMOVDQU64      (DI), Z7
-	VMOVDQU64      64(DI), Z8
-	VPSRLD         $0x18, Z6, Z9
-	VPERMI2D       Z8, Z7, Z9
-	VADDPS         Z9, Z3, Z3
-	VPSRLD         $0x10, Z6, Z9
-	VPERMI2D       Z8, Z7, Z9
-	VADDPS         Z9, Z2, Z2
-	VPSRLD         $0x08, Z6, Z9
-	VPERMI2D       Z8, Z7, Z9
-	VADDPS         Z9, Z1, Z1
-	VPERMI2D       Z8, Z7, Z6
-	VADDPS         Z6, Z0, Z0
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z6, Z7
+	VMOVDQU64      (R8), Z8
+	VMOVDQU64      64(R8), Z9
+	VPSRLD         $0x18, Z7, Z10
+	MOVWLZX        (SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), Z6
+	MOVWLZX        2(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K1, Z6
+	VPERMI2D       Z9, Z8, Z10
+	MOVWLZX        4(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K2, Z6
+	VADDPS         Z10, Z3, Z3
+	MOVWLZX        6(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K3, Z6
+	MOVWLZX        8(SI), R8
+	IMUL3Q         $0x08, R8, R8
+	VPBROADCASTQ   (BX)(R8*8), K4, Z6
+	VPSRLD         $0x10, Z7, Z10
+	VPERMB         Z6, Z4, Z6
+	VPERMI2D       Z9, Z8, Z10
+	VGF2P8AFFINEQB $0x00, Z6, Z5, Z6
+	VADDPS         Z10, Z2, Z2
+	VPSRLD         $0x08, Z7, Z10
+	VPERMI2D       Z9, Z8, Z10
+	VADDPS         Z10, Z1, Z1
+	VPERMI2D       Z9, Z8, Z7
+	VADDPS         Z7, Z0, Z0
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1323,7 +1594,7 @@ tree:
 	RET
 
 // func sum32x6AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum32x6AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1345,57 +1616,84 @@ TEXT ·sum32x6AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsLowWords<>+0(SB), Z7
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
-
-tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z8
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z8
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z8
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z8
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z8
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z8
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z8
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z8
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z8
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z8
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z8
 	VPERMB         Z8, Z4, Z8
 	VGF2P8AFFINEQB $0x00, Z8, Z5, Z8
 	VPSHUFB        Z6, Z8, Z8
-	VPSHLDW        $0x08, Z8, Z8, Z9
-	VPERMB         (DI), Z8, Z10
-	VPERMB         64(DI), Z8, Z8
-	VPUNPCKLBW     Z8, Z10, Z11
-	VPUNPCKHBW     Z8, Z10, Z8
-	VPERMB         128(DI), Z9, Z10
-	VPERMB         192(DI), Z9, Z9
-	VPUNPCKLBW     Z9, Z10, Z12
-	VPUNPCKHBW     Z9, Z10, Z9
-	VPSHLDD        $0x10, Z11, Z12, Z10
-	VPTERNLOGD     $0xe4, Z7, Z12, Z11
-	VADDPS         Z11, Z0, Z0
-	VADDPS         Z10, Z1, Z1
-	VPSHLDD        $0x10, Z8, Z9, Z10
-	VPTERNLOGD     $0xe4, Z7, Z9, Z8
-	VADDPS         Z8, Z2, Z2
-	VADDPS         Z10, Z3, Z3
+
+tree:
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
 	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z8, Z9
+	VPSHLDW        $0x08, Z9, Z9, Z12
+	VPERMB         (R8), Z9, Z10
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), Z8
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K1, Z8
+	VPERMB         64(R8), Z9, Z11
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z8
+	VPUNPCKLBW     Z11, Z10, Z9
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z8
+	VPUNPCKHBW     Z11, Z10, Z10
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z8
+	VPERMB         128(R8), Z12, Z11
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z8
+	VPERMB         192(R8), Z12, Z12
+	VPERMB         Z8, Z4, Z8
+	VPUNPCKLBW     Z12, Z11, Z13
+	VGF2P8AFFINEQB $0x00, Z8, Z5, Z8
+	VPUNPCKHBW     Z12, Z11, Z11
+	VPSHUFB        Z6, Z8, Z8
+	VPSHLDD        $0x10, Z9, Z13, Z12
+	VPTERNLOGD     $0xe4, Z7, Z13, Z9
+	VADDPS         Z9, Z0, Z0
+	VADDPS         Z12, Z1, Z1
+	VPSHLDD        $0x10, Z10, Z11, Z9
+	VPTERNLOGD     $0xe4, Z7, Z11, Z10
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z9, Z3, Z3
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1417,18 +1715,8 @@ DATA sumsOrder6<>+48(SB)/8, $0x3d3c393835343130
 DATA sumsOrder6<>+56(SB)/8, $0x3f3e3b3a37363332
 GLOBL sumsOrder6<>(SB), RODATA|NOPTR, $64
 
-DATA sumsLowWords<>+0(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+8(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+16(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+24(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+32(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+40(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+48(SB)/8, $0x0000ffff0000ffff
-DATA sumsLowWords<>+56(SB)/8, $0x0000ffff0000ffff
-GLOBL sumsLowWords<>(SB), RODATA|NOPTR, $64
-
 // func sum32x7AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum32x7AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1450,66 +1738,92 @@ TEXT ·sum32x7AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsLowWords<>+0(SB), Z7
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), Z13
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K1, Z13
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z13
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z13
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z13
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z13
+	VPERMB         Z13, Z4, Z13
+	VGF2P8AFFINEQB $0x00, Z13, Z5, Z8
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), Z8
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K1, Z8
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z8
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z8
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z8
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z8
-	VPERMB         Z8, Z4, Z8
-	VGF2P8AFFINEQB $0x00, Z8, Z5, Z8
-	MOVWLZX        12(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	KMOVQ          (BX)(R9*8), K6
-	VPERMB         (DI), Z8, Z9
-	VPERMB         64(DI), Z8, K6, Z9
-	VPERMB         128(DI), Z8, Z10
-	VPERMB         192(DI), Z8, K6, Z10
-	VPSHLDW        $0x08, Z10, Z10, Z10
-	VPSHLDW        $0x08, Z9, Z10, Z11
-	VPTERNLOGD     $0xe4, Z6, Z10, Z9
-	VPERMB         256(DI), Z8, Z10
-	VPERMB         320(DI), Z8, K6, Z10
-	VPERMB         384(DI), Z8, Z12
-	VPERMB         448(DI), Z8, K6, Z12
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
+	ADDQ           $0x18, SI
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z8, Z8
+	MOVWLZX        12(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K6
+	VPERMB         (R8), Z8, Z9
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), Z13
+	VPERMB         64(R8), Z8, K6, Z9
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K1, Z13
+	VPERMB         128(R8), Z8, Z11
+	VPERMB         192(R8), Z8, K6, Z11
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z13
+	VPSHLDW        $0x08, Z11, Z11, Z11
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z13
+	VPSHLDW        $0x08, Z9, Z11, Z10
+	VPTERNLOGD     $0xe4, Z6, Z11, Z9
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z13
+	VPERMB         256(R8), Z8, Z11
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z13
+	VPERMB         320(R8), Z8, K6, Z11
+	VPERMB         384(R8), Z8, Z12
+	VPERMB         Z13, Z4, Z13
+	VPERMB         448(R8), Z8, K6, Z12
+	VGF2P8AFFINEQB $0x00, Z13, Z5, Z8
 	VPSHLDW        $0x08, Z12, Z12, Z12
-	VPSHLDW        $0x08, Z10, Z12, Z8
-	VPTERNLOGD     $0xe4, Z6, Z12, Z10
-	VPRORD         $0x10, Z10, Z10
-	VPSHLDD        $0x10, Z9, Z10, Z12
-	VPTERNLOGD     $0xe4, Z7, Z10, Z9
+	VPSHLDW        $0x08, Z11, Z12, Z13
+	VPTERNLOGD     $0xe4, Z6, Z12, Z11
+	VPRORD         $0x10, Z11, Z11
+	VPSHLDD        $0x10, Z9, Z11, Z12
+	VPTERNLOGD     $0xe4, Z7, Z11, Z9
 	VADDPS         Z9, Z0, Z0
 	VADDPS         Z12, Z2, Z2
-	VPRORD         $0x10, Z8, Z8
-	VPSHLDD        $0x10, Z11, Z8, Z9
-	VPTERNLOGD     $0xe4, Z7, Z8, Z11
-	VADDPS         Z11, Z1, Z1
+	VPRORD         $0x10, Z13, Z13
+	VPSHLDD        $0x10, Z10, Z13, Z9
+	VPTERNLOGD     $0xe4, Z7, Z13, Z10
+	VADDPS         Z10, Z1, Z1
 	VADDPS         Z9, Z3, Z3
-	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)
@@ -1532,7 +1846,7 @@ DATA sumsLowBytes<>+56(SB)/8, $0x00ff00ff00ff00ff
 GLOBL sumsLowBytes<>(SB), RODATA|NOPTR, $64
 
 // func sum32x8AVX512(acc *float32, arena *uint64, trees *uint16, table *uint64, n int, groups int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, GFNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VBMI2, CMOV, GFNI
 TEXT ·sum32x8AVX512(SB), NOSPLIT, $0-48
 	MOVQ      acc+0(FP), AX
 	MOVQ      groups+40(FP), CX
@@ -1554,78 +1868,104 @@ TEXT ·sum32x8AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU64 sumsLowWords<>+0(SB), Z7
 
 group:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    trees+16(FP), SI
-	MOVQ    n+32(FP), R8
+	VMOVUPS        (AX), Z0
+	VMOVUPS        64(AX), Z1
+	VMOVUPS        128(AX), Z2
+	VMOVUPS        192(AX), Z3
+	MOVQ           trees+16(FP), SI
+	MOVQ           n+32(FP), R9
+	LEAQ           (R9)(R9*2), R9
+	LEAQ           -24(SI)(R9*8), R9
+	MOVWLZX        (SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VMOVQ          (BX)(DI*8), X10
+	MOVWLZX        2(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VMOVHPD        (BX)(DI*8), X10, X10
+	MOVWLZX        4(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K2, Z10
+	MOVWLZX        6(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K3, Z10
+	MOVWLZX        8(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K4, Z10
+	MOVWLZX        10(SI), DI
+	IMUL3Q         $0x08, DI, DI
+	VPBROADCASTQ   (BX)(DI*8), K5, Z10
+	VPERMB         Z10, Z4, Z10
+	VGF2P8AFFINEQB $0x00, Z10, Z5, Z8
 
 tree:
-	MOVL           20(SI), DI
-	LEAQ           (DX)(DI*8), DI
-	MOVWLZX        (SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVQ          (BX)(R9*8), X8
-	MOVWLZX        2(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VMOVHPD        (BX)(R9*8), X8, X8
-	MOVWLZX        4(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K2, Z8
-	MOVWLZX        6(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K3, Z8
-	MOVWLZX        8(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K4, Z8
-	MOVWLZX        10(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	VPBROADCASTQ   (BX)(R9*8), K5, Z8
-	VPERMB         Z8, Z4, Z8
-	VGF2P8AFFINEQB $0x00, Z8, Z5, Z9
-	MOVWLZX        12(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	KMOVQ          (BX)(R9*8), K6
-	MOVWLZX        14(SI), R9
-	IMUL3Q         $0x08, R9, R9
-	KMOVQ          (BX)(R9*8), K7
+	MOVQ           SI, DI
+	MOVL           20(SI), R8
+	LEAQ           (DX)(R8*8), R8
+	ADDQ           $0x18, SI
+	CMPQ           DI, R9
+	CMOVQEQ        R9, SI
+	VMOVDQA64      Z8, Z9
+	MOVWLZX        12(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K6
+	MOVWLZX        14(DI), R10
+	IMUL3Q         $0x08, R10, R10
+	KMOVQ          (BX)(R10*8), K7
 	KANDQ          K6, K7, K1
-	VPERMB         (DI), Z9, Z10
-	VPERMB         64(DI), Z9, K6, Z10
-	VPERMB         128(DI), Z9, K7, Z10
-	VPERMB         192(DI), Z9, K1, Z10
-	VPERMB         256(DI), Z9, Z11
-	VPERMB         320(DI), Z9, K6, Z11
-	VPERMB         384(DI), Z9, K7, Z11
-	VPERMB         448(DI), Z9, K1, Z11
-	VPSHLDW        $0x08, Z11, Z11, Z11
-	VPSHLDW        $0x08, Z10, Z11, Z12
-	VPTERNLOGD     $0xe4, Z6, Z11, Z10
-	VPERMB         512(DI), Z9, Z11
-	VPERMB         576(DI), Z9, K6, Z11
-	VPERMB         640(DI), Z9, K7, Z11
-	VPERMB         704(DI), Z9, K1, Z11
-	VPERMB         768(DI), Z9, Z13
-	VPERMB         832(DI), Z9, K6, Z13
-	VPERMB         896(DI), Z9, K7, Z13
-	VPERMB         960(DI), Z9, K1, Z13
-	VPSHLDW        $0x08, Z13, Z13, Z13
-	VPSHLDW        $0x08, Z11, Z13, Z9
-	VPTERNLOGD     $0xe4, Z6, Z13, Z11
-	VPRORD         $0x10, Z11, Z11
-	VPSHLDD        $0x10, Z10, Z11, Z13
-	VPTERNLOGD     $0xe4, Z7, Z11, Z10
-	VADDPS         Z10, Z0, Z0
-	VADDPS         Z13, Z2, Z2
+	VPERMB         (R8), Z9, Z11
+	MOVWLZX        (SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VMOVQ          (BX)(R10*8), X10
+	VPERMB         64(R8), Z9, K6, Z11
+	VPERMB         128(R8), Z9, K7, Z11
+	MOVWLZX        2(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VMOVHPD        (BX)(R10*8), X10, X10
+	VPERMB         192(R8), Z9, K1, Z11
+	VPERMB         256(R8), Z9, Z8
+	MOVWLZX        4(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K2, Z10
+	VPERMB         320(R8), Z9, K6, Z8
+	VPERMB         384(R8), Z9, K7, Z8
+	MOVWLZX        6(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K3, Z10
+	VPERMB         448(R8), Z9, K1, Z8
+	VPSHLDW        $0x08, Z8, Z8, Z8
+	MOVWLZX        8(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K4, Z10
+	VPSHLDW        $0x08, Z11, Z8, Z12
+	VPTERNLOGD     $0xe4, Z6, Z8, Z11
+	MOVWLZX        10(SI), R10
+	IMUL3Q         $0x08, R10, R10
+	VPBROADCASTQ   (BX)(R10*8), K5, Z10
+	VPERMB         512(R8), Z9, Z13
+	VPERMB         576(R8), Z9, K6, Z13
+	VPERMB         Z10, Z4, Z10
+	VPERMB         640(R8), Z9, K7, Z13
+	VPERMB         704(R8), Z9, K1, Z13
+	VGF2P8AFFINEQB $0x00, Z10, Z5, Z8
+	VPERMB         768(R8), Z9, Z14
+	VPERMB         832(R8), Z9, K6, Z14
+	VPERMB         896(R8), Z9, K7, Z14
+	VPERMB         960(R8), Z9, K1, Z14
+	VPSHLDW        $0x08, Z14, Z14, Z14
+	VPSHLDW        $0x08, Z13, Z14, Z9
+	VPTERNLOGD     $0xe4, Z6, Z14, Z13
+	VPRORD         $0x10, Z13, Z13
+	VPSHLDD        $0x10, Z11, Z13, Z14
+	VPTERNLOGD     $0xe4, Z7, Z13, Z11
+	VADDPS         Z11, Z0, Z0
+	VADDPS         Z14, Z2, Z2
 	VPRORD         $0x10, Z9, Z9
-	VPSHLDD        $0x10, Z12, Z9, Z10
+	VPSHLDD        $0x10, Z12, Z9, Z11
 	VPTERNLOGD     $0xe4, Z7, Z9, Z12
 	VADDPS         Z12, Z1, Z1
-	VADDPS         Z10, Z3, Z3
-	ADDQ           $0x18, SI
-	DECQ           R8
-	JNZ            tree
+	VADDPS         Z11, Z3, Z3
+	CMPQ           DI, R9
+	JNE            tree
 	VMOVUPS        Z0, (AX)
 	VMOVUPS        Z1, 64(AX)
 	VMOVUPS        Z2, 128(AX)

@@ -121,8 +121,6 @@ func lay64AVX512(table []uint64, leaves []float64, bits int) {
 			for at := i; at < len(table); at += 1 << bits {
 				table[at] = x
 			}
-		case bits == 8:
-			table[i] = x
 		case bits == 5:
 			putBytes(b[4*i:], x, 4, 1)
 			putBytes(b[128+4*i:], x>>32, 4, 1)

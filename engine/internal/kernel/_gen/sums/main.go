@@ -49,13 +49,37 @@ func mask(v uint32, k reg.OpmaskPhysical) {
 	KMOVW(r, k)
 }
 
-// sum is the frame of all sums of 512 bits: for each group of 64 rows the accumulators are loaded into registers, one
+// steps are operations in order. Sums are bound by two ports, and an operation that either could do is given to one of
+// them long before it runs: two chains that use the ports differently must be woven into each other to keep both busy.
+type steps []func()
+
+func (s steps) emit() {
+	for _, f := range s {
+		f()
+	}
+}
+
+// weave spreads other over the first n of s.
+func (s steps) weave(other steps, n int) {
+	done := 0
+	for i, f := range s {
+		f()
+		for done < len(other) && done*n < (i+1)*len(other) {
+			other[done]()
+			done++
+		}
+	}
+	other[done:].emit()
+}
+
+// sum is the frame of the sums of 512 bits: for each group of 64 rows the accumulators are loaded into registers, one
 // leaf of each tree is added, and they are stored.
 type sum struct {
 	acc   []reg.VecVirtual
 	arena reg.GPVirtual // at the group
-	tree  reg.GPVirtual
-	leaf  reg.GPVirtual // the tree's leaf values
+	tree  reg.GPVirtual // whose planes' words are loaded
+	now   reg.GPVirtual // the tree that is added
+	leaf  reg.GPVirtual // leaf values of the tree that is added
 }
 
 // Offsets in a Leaves.
@@ -64,28 +88,55 @@ const (
 	treeSize  = 24
 )
 
-func newSum(name, doc, float string, accumulators int, setup, body func(s *sum)) {
+// lookups are what differs between sums.
+type lookups struct {
+	number *number
+	order  reg.VecVirtual // a shuffle of the numbers; may be nil
+	body   func(n reg.VecVirtual) steps
+}
+
+func newSum(name, doc, float string, accumulators int, setup func(s *sum) lookups) {
 	gen.Func(name, doc, "func(acc *"+float+", arena *uint64, trees *uint16, table *uint64, n, groups int)")
 	acc, groups, table := gen.Arg("acc"), gen.Arg("groups"), gen.Arg("table")
-	s := &sum{arena: gen.Arg("arena"), tree: GP64(), leaf: GP64()}
+	s := &sum{arena: gen.Arg("arena"), tree: GP64(), now: GP64(), leaf: GP64()}
 	for range accumulators {
 		s.acc = append(s.acc, ZMM())
 	}
-	setup(s)
+	l := setup(s)
+	last := GP64()
+	var next, n reg.VecVirtual
+	var ahead steps
+	if l.number != nil {
+		next, n = ZMM(), ZMM()
+		ahead = l.number.of(s, next)
+		if l.order != nil {
+			ahead = append(ahead, func() { VPSHUFB(l.order, next, next) })
+		}
+	}
+
 	Label("group")
 	for i, a := range s.acc {
 		VMOVUPS(gen.At(acc, 64*i), a)
 	}
-	n := GP64()
 	Load(Param("trees"), s.tree)
-	Load(Param("n"), n)
+	Load(Param("n"), last)
+	LEAQ(Mem{Base: last, Index: last, Scale: 2}, last)
+	LEAQ(Mem{Base: s.tree, Index: last, Scale: treeSize / 3, Disp: -treeSize}, last)
+	ahead.emit()
 	Label("tree")
+	MOVQ(s.tree, s.now)
 	MOVL(gen.At(s.tree, treeTable), s.leaf.As32())
 	LEAQ(gen.Indexed(table, s.leaf, 8, 0), s.leaf)
-	body(s)
-	ADDQ(U8(treeSize), s.tree)
-	DECQ(n)
-	JNZ(LabelRef("tree"))
+	ADDQ(U8(treeSize), s.tree) // while a tree is added the next one's numbers are made, at the end the last one's again
+	CMPQ(s.now, last)
+	CMOVQEQ(last, s.tree)
+	if n != nil {
+		VMOVDQA64(next, n)
+	}
+	main := l.body(n)
+	main.weave(ahead, len(main)/2)
+	CMPQ(s.now, last)
+	JNE(LabelRef("tree"))
 	for i, a := range s.acc {
 		VMOVUPS(a, gen.At(acc, 64*i))
 	}

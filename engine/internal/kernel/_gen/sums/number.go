@@ -11,7 +11,7 @@ import (
 )
 
 // number makes the bytes of 64 rows' leaf numbers from the planes' words of 64 bits. The words are loaded into the eight
-// places of a register (loads that broadcast cost no port but, when masked, p05); a shuffle brings the bytes of the same
+// places of a register (loads that broadcast cost p05 only when masked); a shuffle brings the bytes of the same
 // eight rows together, the lowest plane's last, and an affine product with the matrix that they are, transposes them.
 //
 // A KMOVQ and a masked addition for each plane are twice as many operations, half of them on p5.
@@ -38,24 +38,20 @@ func newNumber(planes int, name string, order func(t int) int) *number {
 
 func natural(t int) int { return t }
 
-// load loads the word of plane p of the tree into the places that k says.
-func (s *sum) load(p int, f func(m Mem)) {
-	f(gen.Indexed(s.arena, s.plane(p), 8, 0))
-}
-
-// plane returns plane p's index in uint64s.
-func (s *sum) plane(p int) reg.GPVirtual {
+// word is the word of plane p of tree for the 64 rows.
+func (s *sum) word(tree reg.GPVirtual, p int) Mem {
 	at := GP64()
-	MOVWLZX(gen.At(s.tree, 2*p), at.As32())
-	IMUL3Q(U8(8), at, at)
-	return at
+	MOVWLZX(gen.At(tree, 2*p), at.As32())
+	IMUL3Q(U8(8), at, at) // a shift would take one of the vectors' ports
+	return gen.Indexed(s.arena, at, 8, 0)
 }
 
-// gather loads the planes' words.
-func (u *number) gather(s *sum) reg.VecVirtual {
+// of makes the numbers of s.tree.
+func (u *number) of(s *sum, n reg.VecVirtual) (f steps) {
 	x := ZMM()
 	for p := range u.planes {
-		s.load(p, func(m Mem) {
+		f = append(f, func() {
+			m := s.word(s.tree, p)
 			switch {
 			case p == 0 && u.pair:
 				VMOVQ(m, x.AsX())
@@ -68,16 +64,7 @@ func (u *number) gather(s *sum) reg.VecVirtual {
 			}
 		})
 	}
-	return x
-}
-
-// of returns the numbers.
-func (u *number) of(s *sum) reg.VecVirtual {
-	x := u.gather(s)
-	VPERMB(x, u.shuffle, x)
-	n := ZMM()
-	VGF2P8AFFINEQB(U8(0), x, u.affine, n)
-	return n
+	return append(f, func() { VPERMB(x, u.shuffle, x) }, func() { VGF2P8AFFINEQB(U8(0), x, u.affine, n) })
 }
 
 func ids512() {
