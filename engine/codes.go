@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
@@ -24,6 +25,7 @@ type codePlan struct {
 	slots    []slotColumn
 	sets     []uint32 // categorical splits: their first word in members
 	members  []uint64 // bit s of a set: slot s goes right
+	shared   bool     // a column serves both places of NaN: its code is noCode, and some nodes shift
 }
 
 // codeColumn is a numeric column's way of placing NaN and zero; a categorical column's is not used.
@@ -49,73 +51,77 @@ const (
 // iff its set has their slot.
 type codeNode struct {
 	column uint32
+	set    uint32 // index in codePlan.sets
 	code   uint16
 	isSet  bool
-	set    uint32 // index in codePlan.sets
+	shift  bool // of a shared plan: compare the row's code plus 1, so that NaN is lowest
 }
 
 // codeBuilder makes a codePlan.
 type codeBuilder struct {
 	p       codePlan
 	m       *forest.Model
-	numeric map[int32]*numericCodes
+	numeric []*numericCodes // by feature
 	sets    map[split]codeNode
 }
 
 // numericCodes is what a builder knows of a feature.
 type numericCodes struct {
-	cuts  []float64
-	ever  bool // some split sends every number right
-	first int  // its first ranking
-	at    map[columnKey]uint32
+	cuts     []float64
+	ever     bool              // some split sends every number right
+	variants uint              // a bit for each codeColumn that occurs
+	first    int               // its first ranking
+	columns  [][variants]int32 // by run of cuts: the columns, -1 for none yet
 }
 
-type columnKey struct {
-	segment int
-	codeColumn
-}
+const variants = 6
+
+// variant numbers the ways of placing NaN and zero.
+func (c codeColumn) variant() int { return 2*int(c.zero) + one(c.nanRight) }
 
 // newCodeBuilder collects the splits of trees.
 func newCodeBuilder(m *forest.Model, trees []forest.Tree) *codeBuilder {
-	c := &codeBuilder{m: m, numeric: make(map[int32]*numericCodes), sets: make(map[split]codeNode)}
+	c := &codeBuilder{m: m, numeric: make([]*numericCodes, len(m.Features)), sets: make(map[split]codeNode)}
 	var sets []split
 	for i := range trees {
 		for j := range trees[i].Nodes {
 			s := newSplit(&trees[i].Nodes[j], m.Arithmetic.FlushZero)
-			if s.kind == setSplit {
-				if _, ok := c.sets[s]; !ok {
-					c.sets[s] = codeNode{}
-					sets = append(sets, s)
-				}
-				continue
-			}
-			f := c.numeric[s.feature]
-			if f == nil {
-				f = &numericCodes{at: make(map[columnKey]uint32)}
-				c.numeric[s.feature] = f
-			}
-			switch s.kind {
-			case cutSplit:
-				f.cuts = append(f.cuts, s.cut)
-				if n := len(f.cuts); n&(n-1) == 0 {
-					f.compact() // whenever the number has doubled, so that memory follows the distinct ones
-				}
-			case everSplit:
-				f.ever = true
+			if s.kind != setSplit {
+				c.collect(&s)
+			} else if _, ok := c.sets[s]; !ok {
+				c.sets[s] = codeNode{}
+				sets = append(sets, s)
 			}
 		}
 	}
-	features := make([]int32, 0, len(c.numeric))
 	for f := range c.numeric {
-		features = append(features, f)
-	}
-	slices.Sort(features)
-	for _, f := range features {
-		c.rank(f)
+		if c.numeric[f] != nil {
+			c.rank(int32(f))
+		}
 	}
 	slices.SortStableFunc(sets, func(a, b split) int { return cmp.Compare(a.feature, b.feature) })
 	c.planSlots(sets)
 	return c
+}
+
+// collect notes a numeric split.
+func (c *codeBuilder) collect(s *split) {
+	f := c.numeric[s.feature]
+	if f == nil {
+		f = &numericCodes{}
+		c.numeric[s.feature] = f
+	}
+	f.variants |= 1 << codeColumn{s.nanRight, s.zero}.variant()
+	switch s.kind {
+	case cutSplit:
+		if len(f.cuts) == cap(f.cuts) {
+			f.compact() // memory follows the distinct ones
+			f.cuts = slices.Grow(f.cuts, len(f.cuts)+1)
+		}
+		f.cuts = append(f.cuts, s.cut)
+	case everSplit:
+		f.ever = true
+	}
 }
 
 func (f *numericCodes) compact() {
@@ -129,40 +135,75 @@ func (c *codeBuilder) rank(feature int32) {
 	f.compact()
 	f.first = len(c.p.rankings)
 	low := uint16(one(f.ever))
-	for from := 0; ; from += maxCodeCuts {
+	for from := 0; from == 0 || from < len(f.cuts); from += maxCodeCuts {
 		run := f.cuts[from:min(from+maxCodeCuts, len(f.cuts))]
 		c.p.rankings = append(c.p.rankings, codeRanking{feature: feature, cuts: kernel.NewCuts(run, false), low: low})
-		if from+maxCodeCuts >= len(f.cuts) {
-			return
+		none := [variants]int32{}
+		for v := range none {
+			none[v] = -1
 		}
+		f.columns = append(f.columns, none)
 	}
 }
 
+// columns counts the columns, shared or not, that there may be.
+func (c *codeBuilder) columns(shared bool) int {
+	n := len(c.p.slots)
+	for _, f := range c.numeric {
+		switch {
+		case f == nil:
+		case shared:
+			n += len(f.columns)
+		default:
+			n += len(f.columns) * bits.OnesCount(f.variants)
+		}
+	}
+	return n
+}
+
+// share makes the plan shared, if its splits allow that.
+func (c *codeBuilder) share() bool {
+	const zeros = 1<<variants - 1<<2
+	for _, f := range c.numeric {
+		if f != nil && (f.variants&zeros != 0 || f.ever) {
+			return false
+		}
+	}
+	c.p.shared = true
+	return true
+}
+
 // node returns a split's column and code, and makes the column if it is new.
-func (c *codeBuilder) node(s split) codeNode {
+func (c *codeBuilder) node(s *split) codeNode {
 	if s.kind == setSplit {
-		return c.sets[s]
+		return c.sets[*s]
 	}
 	f := c.numeric[s.feature]
-	k := columnKey{codeColumn: codeColumn{s.nanRight, s.zero}}
-	cut := 0
+	run, cut := 0, 0
 	if s.kind == cutSplit {
 		cut, _ = slices.BinarySearch(f.cuts, s.cut)
-		k.segment, cut = cut/maxCodeCuts, cut%maxCodeCuts
+		run, cut = cut/maxCodeCuts, cut%maxCodeCuts
 	}
-	r := &c.p.rankings[f.first+k.segment]
-	at, ok := f.at[k]
-	if !ok {
-		at = c.p.take(k.codeColumn)
-		r.columns = append(r.columns, int32(at))
-		f.at[k] = at
+	k := codeColumn{s.nanRight, s.zero}
+	if c.p.shared {
+		k.nanRight = true
 	}
-	n := codeNode{column: at, code: uint16(cut) + r.low}
+	r := &c.p.rankings[f.first+run]
+	at := &f.columns[run][k.variant()]
+	if *at < 0 {
+		*at = int32(c.p.take(k))
+		r.columns = append(r.columns, *at)
+	}
+	n := codeNode{column: uint32(*at), code: uint16(cut) + r.low}
 	switch s.kind {
 	case neverSplit:
 		n.code = uint16(r.cuts.N()) + r.low // numbers' highest code
 	case everSplit:
 		n.code = 0 // numbers start at 1
+	}
+	if c.p.shared && !s.nanRight {
+		n.shift = true
+		n.code++
 	}
 	return n
 }
@@ -190,27 +231,27 @@ func (p *codePlan) fill(codes []uint16, stride int, k *ranker, b *Block, from, n
 
 // fillRanking writes the columns of one ranking; the values are ranked once.
 func (p *codePlan) fillRanking(r *codeRanking, codes []uint16, stride int, k *ranker, c *Column, from, n int, flush bool) {
-	first := codes[int(r.columns[0])*stride:][:n]
-	k.codes16(first, r.cuts, c, from, n)
+	ranks := codes[int(r.columns[len(r.columns)-1])*stride:][:n]
+	k.codes16(ranks, r.cuts, c, from, n)
 	if r.low != 0 {
-		for i := range first {
-			first[i] += r.low
+		for i := range ranks {
+			ranks[i] += r.low
 		}
 	}
-	for _, at := range r.columns[1:] {
-		copy(codes[int(at)*stride:], first)
-	}
 	highest := uint16(r.cuts.NaN()) + r.low
-	for _, at := range r.columns {
+	for i, at := range r.columns {
 		out := codes[int(at)*stride:][:n]
 		col := p.columns[at]
-		if !col.nanRight {
-			for i, x := range out {
-				if x == highest {
-					x = 0
-				}
-				out[i] = x
-			}
+		nan := highest
+		if p.shared {
+			nan = noCode
+		} else if !col.nanRight {
+			nan = 0
+		}
+		if nan != highest {
+			k.kernel.Recode(out, ranks, highest, nan) // the last column holds the ranks until then
+		} else if i < len(r.columns)-1 {
+			copy(out, ranks)
 		}
 		switch col.zero {
 		case forest.ZeroLeft:

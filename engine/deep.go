@@ -83,7 +83,7 @@ func (g *deepGroup[F]) newScratch(k *kernel.Table, rd reading, cast forest.Categ
 	s := &deepScratch{codes: kernel.Aligned[uint16](g.codes)}
 	for i := range g.parts {
 		if g.parts[i].blocks != nil {
-			s.columns = kernel.Aligned[uint16](wideRow * deepBatch)
+			s.columns = kernel.Aligned[uint16](wideRow * columnStride)
 		}
 	}
 	s.ranker.kernel, s.ranker.reading, s.ranker.cast = k, rd, cast
@@ -100,18 +100,22 @@ func (g *deepGroup[F]) compile(m *forest.Model, trees []forest.Tree, k *kernel.T
 		p.addItems, p.addLeaves = k.AddItems32, k.AddLeaves32
 	}
 	c := newCodeBuilder(m, trees)
+	cut := k.Tier == kernel.AVX512 && c.fitsBlocks(trees)
+	p.plan = &c.p
 	splits := make([][]codeNode, len(trees))
 	for i := range trees {
 		splits[i] = make([]codeNode, len(trees[i].Nodes))
 		for j := range trees[i].Nodes {
-			splits[i][j] = c.node(newSplit(&trees[i].Nodes[j], m.Arithmetic.FlushZero))
+			s := newSplit(&trees[i].Nodes[j], m.Arithmetic.FlushZero)
+			splits[i][j] = c.node(&s)
 		}
 	}
-	p.plan = &c.p
 	var order [][]int32
 	ok := false
 	if len(p.plan.columns) <= maxColumns {
-		if order, ok = p.cutBlocks(trees, splits); !ok {
+		if cut {
+			order, ok = p.cutBlocks(trees, splits), true
+		} else {
 			order, ok = p.layNodes(trees, splits)
 		}
 	}

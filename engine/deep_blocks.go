@@ -5,48 +5,57 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// deepBlocks are trees as blocks of five levels: see kernel.Blocks.
+// deepBlocks are trees as blocks of several levels: see kernel.Codes.
 type deepBlocks struct {
-	nodes []uint16
-	exits []uint32
-	trees []blockTree
-	batch int // rows that walk a tree at a time
+	words   []uint32 // all blocks
+	trees   []blockTree
+	batch   int // rows that walk a tree at a time
+	shifted bool
 }
 
 // blockTree says where a tree's blocks begin. A pair is complete: one block, and one below each of its exits; it has no
 // exits of its own.
 type blockTree struct {
-	block, exits int
-	pair         bool
+	root, steps int
+	pair        bool
 }
 
 const (
 	narrowRow  = 32 // codes of a row
 	wideRow    = 64
-	blockNodes = 2 * kernel.BlockSlots
-	pairLeaves = kernel.BlockSlots * kernel.BlockSlots
-	pairBlocks = 1 + kernel.BlockSlots
+	pairLeaves = kernel.RootSlots * kernel.RootSlots
 	fewLeaves  = pairLeaves / 4 // of a tree that is not worth a pair's memory
 )
 
-// cutBlocks gives trees the form of blocks; false if the tier or the trees do not allow it. order is, by tree, the
-// forest's leaf for each leaf number.
-func (p *deepPart[F]) cutBlocks(trees []forest.Tree, splits [][]codeNode) (order [][]int32, ok bool) {
-	if p.k.Tier != kernel.AVX512 || len(p.plan.columns) > wideRow || len(p.plan.slots) > 0 {
-		return nil, false
+// fitsBlocks reports whether trees can have the form of blocks, and shares columns where that is of use.
+func (c *codeBuilder) fitsBlocks(trees []forest.Tree) bool {
+	for i := range trees {
+		if trees[i].NumLeaves() >= kernel.MaxExit {
+			return false
+		}
 	}
-	d := &deepBlocks{batch: deepBatch}
+	apart, shared := c.columns(false), c.columns(true)
+	switch {
+	case len(c.p.slots) > 0 || shared > wideRow:
+		return false
+	case apart > wideRow || apart > narrowRow && shared <= narrowRow:
+		return c.share() || apart <= wideRow
+	}
+	return true
+}
+
+// cutBlocks gives trees the form of blocks. order is, by tree, the forest's leaf for each leaf number.
+func (p *deepPart[F]) cutBlocks(trees []forest.Tree, splits [][]codeNode) (order [][]int32) {
+	d := &deepBlocks{batch: deepBatch, shifted: p.plan.shared}
 	for i := range trees {
 		t := &trees[i]
-		if t.NumLeaves() >= kernel.MaxExit {
-			return nil, false
-		}
-		c := blockCutter{d: d, t: t, splits: splits[i], first: len(d.nodes) / blockNodes}
-		tree := blockTree{block: len(d.nodes), exits: len(d.exits)}
-		if tree.pair = t.NumLeaves() > fewLeaves && shallow(t, 2*kernel.BlockLevels); tree.pair {
+		c := blockCutter{d: d, t: t, splits: splits[i]}
+		tree := blockTree{root: len(d.words)}
+		if tree.pair = t.NumLeaves() > fewLeaves && shallow(t, 2*kernel.RootLevels); tree.pair {
 			c.cutPair()
 		} else {
 			c.cut()
+			tree.steps = tree.root + 2*kernel.RootSlots
 		}
 		order = append(order, c.order)
 		d.trees = append(d.trees, tree)
@@ -55,16 +64,15 @@ func (p *deepPart[F]) cutBlocks(trees []forest.Tree, splits [][]codeNode) (order
 	if len(p.plan.columns) > narrowRow {
 		p.width, d.batch = wideRow, deepBatch/2
 	}
-	nodes, exits := kernel.Aligned[uint16](len(d.nodes)), kernel.Aligned[uint32](len(d.exits))
-	copy(nodes, d.nodes)
-	copy(exits, d.exits)
-	d.nodes, d.exits = nodes, exits
+	words := kernel.Aligned[uint32](len(d.words))
+	copy(words, d.words)
+	d.words = words
 	p.blocks = d
-	return order, true
+	return order
 }
 
 // bytes is the memory of all blocks.
-func (d *deepBlocks) bytes() int { return 2*len(d.nodes) + 4*len(d.exits) }
+func (d *deepBlocks) bytes() int { return 4 * len(d.words) }
 
 // shallow reports whether no leaf is below more than so many splits.
 func shallow(t *forest.Tree, splits int) bool {
@@ -87,7 +95,6 @@ type blockCutter struct {
 	d      *deepBlocks
 	t      *forest.Tree
 	splits []codeNode
-	first  int     // the tree's first block
 	order  []int32 // by leaf number: the forest's leaf
 }
 
@@ -99,36 +106,38 @@ func (c *blockCutter) root() int32 {
 	return 0
 }
 
-// block appends a block with the nodes from child down and returns what its exits lead to; those beyond reach are
-// pathless.
-func (c *blockCutter) block(child int32) (exits [kernel.BlockSlots]int32) {
-	at := len(c.d.nodes)
-	c.d.nodes = append(c.d.nodes, make([]uint16, blockNodes)...)
-	columns, codes := c.d.nodes[at:at+kernel.BlockSlots], c.d.nodes[at+kernel.BlockSlots:at+blockNodes]
+// block appends the nodes of a block of so many levels from child down, and returns what its exits lead to.
+func (c *blockCutter) block(child int32, levels int) []int32 {
+	slots := 1 << levels
+	at := len(c.d.words)
+	c.d.words = append(c.d.words, make([]uint32, slots)...)
+	columns, codes := c.d.words[at:at+slots/2], c.d.words[at+slots/2:]
 	for i := range codes {
-		codes[i] = kernel.LeafCode
+		codes[i] = kernel.LeafCode<<16 | kernel.LeafCode
 	}
-	for i := range exits {
-		exits[i] = pathless
-	}
-	var heap [2 * kernel.BlockSlots]int32
+	heap := make([]int32, 2*slots)
 	for i := range heap {
 		heap[i] = pathless
 	}
 	heap[1] = child
-	for i := 1; i < kernel.BlockSlots; i++ {
+	for i := 1; i < slots; i++ {
 		switch {
 		case heap[i] == pathless:
 		case heap[i] < 0: // rows keep to the left of nodes that are not used
 			heap[2*i] = heap[i]
 		default:
 			s, n := &c.splits[heap[i]], &c.t.Nodes[heap[i]]
-			columns[i], codes[i] = uint16(s.column), s.code
+			column := s.column
+			if s.shift {
+				column |= kernel.ShiftColumn
+			}
+			half := 16 * (i % 2)
+			columns[i/2] |= column << half
+			codes[i/2] = codes[i/2]&^(kernel.LeafCode<<half) | uint32(s.code)<<half
 			heap[2*i], heap[2*i+1] = n.Left, n.Right
 		}
 	}
-	copy(exits[:], heap[kernel.BlockSlots:])
-	return exits
+	return heap[slots:]
 }
 
 const pathless = -1 << 31 // no child of a tree: it would be leaf 1<<31 - 1
@@ -142,20 +151,20 @@ func (c *blockCutter) leaf(child int32) uint32 {
 // cutPair cuts a tree into a pair.
 func (c *blockCutter) cutPair() {
 	c.order = make([]int32, pairLeaves)
-	for p, below := range c.block(c.root()) {
-		for q, leaf := range c.block(below) {
+	for p, below := range c.block(c.root(), kernel.RootLevels) {
+		for q, leaf := range c.block(below, kernel.RootLevels) {
 			if leaf != pathless {
-				c.order[p*kernel.BlockSlots+q] = ^leaf
+				c.order[p*kernel.RootSlots+q] = ^leaf
 			}
 		}
 	}
 }
 
-// cut cuts a tree into blocks with exits, level by level.
+// cut cuts a tree into blocks with exits: the root's, then smaller ones, level by level.
 func (c *blockCutter) cut() {
-	queue := []int32{c.root()}
-	for i := 0; i < len(queue); i++ {
-		for _, child := range c.block(queue[i]) {
+	var queue []int32
+	exits := func(to []int32) {
+		for _, child := range to {
 			exit := uint32(0)
 			switch {
 			case child == pathless:
@@ -165,8 +174,12 @@ func (c *blockCutter) cut() {
 				exit = kernel.ItemBlock | uint32(len(queue))<<kernel.ItemShift
 				queue = append(queue, child)
 			}
-			c.d.exits = append(c.d.exits, exit)
+			c.d.words = append(c.d.words, exit)
 		}
+	}
+	exits(c.block(c.root(), kernel.RootLevels))
+	for i := 0; i < len(queue); i++ {
+		exits(c.block(queue[i], kernel.StepLevels))
 	}
 }
 
@@ -176,22 +189,25 @@ func (p *deepPart[F]) addBlocks(s *deepScratch, b *Block, from, n int, acc []F, 
 	columns := len(p.plan.columns)
 	for base := 0; base < n; base += deepBatch {
 		rows := min(deepBatch, n-base)
-		p.plan.fill(s.columns, deepBatch, &s.ranker, b, from+base, rows, p.flush)
-		p.k.RowMajor(s.codes[base*p.width:], s.columns, deepBatch, p.width, columns, rows)
+		p.plan.fill(s.columns, columnStride, &s.ranker, b, from+base, rows, p.flush)
+		p.k.RowMajor(s.codes[base*p.width:], s.columns, columnStride, p.width, columns, rows)
 	}
+	c := kernel.Codes{Width: p.width, Shifted: d.shifted}
 	for i := range d.trees {
 		t := &d.trees[i]
-		blocks := kernel.Blocks{Nodes: d.nodes[t.block:], Exits: d.exits[t.exits:]}
 		for base := 0; base < n; base += d.batch {
 			rows := min(d.batch, n-base)
-			codes := s.codes[base*p.width:]
+			c.Rows = s.codes[base*p.width:]
 			if t.pair {
-				p.k.WalkPair(&s.walk, rows, blocks.Nodes, codes, p.width)
+				p.k.WalkPair(&s.walk, rows, d.words[t.root:], &c)
 				p.outputs(i, acc[base:], stride, func(acc, leaves []F) { p.addLeaves(acc, s.walk.Numbers[:rows], leaves) })
 			} else {
-				p.k.WalkBlocks(&s.walk, rows, &blocks, codes, p.width)
+				p.k.WalkBlocks(&s.walk, rows, d.words[t.root:], d.words[t.steps:], &c)
 				p.outputs(i, acc[base:], stride, func(acc, leaves []F) { p.addItems(acc, s.walk.Items[:rows], leaves) })
 			}
 		}
 	}
 }
+
+// columnStride is the distance of columns of codes: not a power of two, so that they do not share cache sets.
+const columnStride = deepBatch + 32

@@ -1,27 +1,41 @@
 package kernel
 
-// Deep trees are walked five levels at a time. A block is the 31 nodes of five levels in heap order: the children of
-// node i are nodes 2i and 2i+1, the root is node 1. It has BlockSlots columns, then BlockSlots codes; a row goes right at
-// node i iff its code in column i is above code i. All outcomes of a row in a block are one gather of its codes from a
-// register and one comparison. A row leaves a block by one of BlockSlots exits; exit p is where the lowest level's
-// outcomes lead that are the bits of p, the root's first.
+// Deep trees are walked several levels at a time. A block of l levels is 2^l-1 nodes in heap order: the children of node i
+// are nodes 2i and 2i+1, the root is node 1. It is 2^l columns, 2^l codes, and 2^l exits. A row goes right at node i iff
+// its code in column i is above code i. All outcomes of a row in a block are one permutation of the register that holds
+// its codes and one comparison. A row leaves a block by the exit that its outcomes lead to, from left to right.
 //
 // An exit is a leaf's number << ItemShift, or ItemBlock plus a block's number << ItemShift. With a row below it, it is an
-// item: what WalkRoot and WalkStep hand on.
+// item: what is handed on from block to block.
+//
+// With Shifted codes, a column of a node may have ShiftColumn: it compares a row's code plus 1, so that the highest code
+// counts as 0 there. This way the code of NaN, the highest, serves nodes of both kinds.
 const (
-	BlockLevels = 5
-	BlockSlots  = 1 << BlockLevels
+	RootLevels  = 5
+	RootSlots   = 1 << RootLevels
+	StepLevels  = 3
+	StepSlots   = 1 << StepLevels
 	ItemShift   = 9       // items have rows below MaxItems
 	ItemBlock   = 1 << 31 // the item is at a block, else at a leaf
 	MaxItems    = 1 << ItemShift
 	ItemSlack   = 16                    // elements that may be written after the last item
 	MaxExit     = 1 << (31 - ItemShift) // blocks or leaves of a tree
+	ShiftColumn = 1 << 15
 )
 
-// Blocks is a tree. Nodes has 2*BlockSlots elements a block, Exits BlockSlots.
-type Blocks struct {
-	Nodes []uint16
-	Exits []uint32
+// Codes says how rows of codes look.
+type Codes struct {
+	Rows    []uint16 // row-major
+	Width   int      // codes of a row: 32 or 64
+	Shifted bool
+}
+
+// Walk is the working memory of WalkBlocks and WalkPair, and their result.
+type Walk struct {
+	Items   [MaxItems + ItemSlack]uint32 // WalkBlocks: an item at a leaf for every row, in any order
+	Numbers [MaxItems]uint32             // WalkPair: leaf numbers by row
+	active  [MaxItems]uint32             // items at blocks
+	bits    [MaxItems]uint32             // outcomes
 }
 
 // rowMajor is Table.RowMajor.
@@ -33,72 +47,63 @@ func rowMajor(dst, codes []uint16, stride, width, columns, rows int) {
 	}
 }
 
-// outcomes is the bit set of a block's nodes at which the row goes right.
-func outcomes(block, row []uint16) uint32 {
-	b := uint32(0)
-	codes := (*[BlockSlots]uint16)(block[BlockSlots:])
-	for i, c := range block[:BlockSlots] {
-		b |= above(row[c], codes[i]) << i
-	}
-	return b
-}
-
-// path is the exit that outcomes lead to.
-func path(outcomes uint32) uint32 {
-	i := uint32(1)
-	for range BlockLevels {
-		i = 2*i + outcomes>>i&1
-	}
-	return i - BlockSlots
-}
-
-func block(nodes []uint16, i uint32) []uint16 {
-	return nodes[int(i)*2*BlockSlots:][: 2*BlockSlots : 2*BlockSlots]
-}
-
-// Walk is the working memory of WalkBlocks and WalkPair, and their result.
-type Walk struct {
-	Items   [MaxItems + ItemSlack]uint32 // WalkBlocks: an item at a leaf for every row, in any order
-	Numbers [MaxItems]uint32             // WalkPair: leaf numbers by row
-	active  [MaxItems]uint32             // items at blocks
-	bits    [MaxItems]uint32             // outcomes
-}
-
-// Each tier has its own step; a walk ends since a tree has no cycle.
-func walkBlocks(w *Walk, n int, t *Blocks, codes []uint16, width int) {
-	for r := range n {
-		w.active[r%MaxItems] = uint32(r)
-	}
-	ended := 0
-	for n > 0 {
-		active := walkStep(w, n, ended, t, codes, width)
-		ended += n - active
-		n = active
-	}
-}
-
-func walkStep(w *Walk, n, ended int, t *Blocks, codes []uint16, width int) int {
-	active := 0
-	for _, item := range w.active[:n] {
-		b, r := item&^ItemBlock>>ItemShift, item%MaxItems
-		p := path(outcomes(block(t.Nodes, b), codes[int(r)*width:][:width]))
-		next := t.Exits[b*BlockSlots+p] | r
-		if next&ItemBlock != 0 {
-			w.active[active] = next
-			active++
-			continue
+// recode is Table.Recode.
+func recode(dst, src []uint16, from, to uint16) {
+	dst = dst[:len(src)]
+	for i, x := range src {
+		if x == from {
+			x = to
 		}
-		w.Items[ended] = next
+		dst[i] = x
+	}
+}
+
+// exit is the place below a block of l levels, in heap order, to which a row's outcomes lead.
+func exit(block []uint32, l int, c *Codes, row int) uint32 {
+	codes := c.Rows[row*c.Width:][:c.Width]
+	half := 1 << l / 2
+	i := uint32(1)
+	for range l {
+		shift := 16 * (i % 2)
+		column, limit := uint16(block[i/2]>>shift), uint16(block[half+int(i/2)]>>shift)
+		x := codes[int(column)%len(codes)]
+		if c.Shifted {
+			x += column >> 15
+		}
+		i = 2*i + above(x, limit)
+	}
+	return i
+}
+
+func walkBlocks(w *Walk, n int, root, steps []uint32, c *Codes) {
+	active, ended := 0, 0
+	put := func(to uint32, row int) {
+		if to&ItemBlock != 0 {
+			w.active[active%MaxItems] = to | uint32(row)
+			active++
+			return
+		}
+		w.Items[ended] = to | uint32(row)
 		ended++
 	}
-	return active
+	for r := range n {
+		put(root[exit(root, RootLevels, c, r)], r)
+	}
+	for active > 0 {
+		n, active = active, 0
+		for _, item := range w.active[:n] {
+			b, r := item&^ItemBlock>>ItemShift, int(item%MaxItems)
+			block := steps[b*2*StepSlots:][: 2*StepSlots : 2*StepSlots]
+			put(block[exit(block, StepLevels, c, r)], r)
+		}
+	}
 }
 
-func walkPair(w *Walk, n int, nodes, codes []uint16, width int) {
+func walkPair(w *Walk, n int, blocks []uint32, c *Codes) {
 	for r := range w.Numbers[:n] {
-		row := codes[r*width:][:width]
-		p := path(outcomes(block(nodes, 0), row))
-		w.Numbers[r] = p*BlockSlots + path(outcomes(block(nodes, 1+p), row))
+		p := exit(blocks, RootLevels, c, r) - RootSlots
+		q := exit(blocks[(1+p)*RootSlots:], RootLevels, c, r) - RootSlots
+		w.Numbers[r] = p*RootSlots + q
 	}
 }
 

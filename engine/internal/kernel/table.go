@@ -69,14 +69,17 @@ type Table struct {
 	Walk func(at []uint32, nodes []Node, codes []uint16, stride, root, depth int)
 	// WalkSets is Walk for nodes some of which have SetNode.
 	WalkSets func(at []uint32, nodes []Node, sets *Sets, codes []uint16, stride, root, depth int)
+	// Recode copies src to dst, with to for every code that equals from. They may be the same.
+	Recode func(dst, src []uint16, from, to uint16)
 	// RowMajor transposes columns of rows codes, which lie stride apart, to rows of width codes. It reads and writes as
 	// if columns were a multiple of 8 and rows one of 32.
 	RowMajor func(dst, codes []uint16, stride, width, columns, rows int)
-	// WalkBlocks finds the leaves of rows 0 to n-1, n <= MaxItems, with width codes each, 32 or 64: w.Items[:n].
-	WalkBlocks func(w *Walk, n int, t *Blocks, codes []uint16, width int)
-	// WalkPair is WalkBlocks for a complete tree of two blocks' depth: block 1+p follows exit p of block 0, and leaf
-	// p*BlockSlots+q exit q of that. The result is w.Numbers[:n].
-	WalkPair func(w *Walk, n int, nodes, codes []uint16, width int)
+	// WalkBlocks finds the leaves of rows 0 to n-1, n <= MaxItems: w.Items[:n]. root is a block of RootLevels, the
+	// others are blocks of StepLevels.
+	WalkBlocks func(w *Walk, n int, root, steps []uint32, c *Codes)
+	// WalkPair finds the leaves of rows 0 to n-1 in a complete tree of blocks of RootLevels: block 1+p follows exit p of
+	// block 0, leaf p*RootSlots+q exit q of that; there are no exits in memory. The result is w.Numbers[:n].
+	WalkPair func(w *Walk, n int, blocks []uint32, c *Codes)
 	// AddItems64 adds to each item's row its leaf.
 	AddItems64 func(acc []float64, items []uint32, leaves []float64)
 	// AddItems32 is AddItems64 for float32.
@@ -187,7 +190,7 @@ func newPortable(tier Tier, w int) *Table {
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
 	t.Shapley, t.Above, t.AboveOrNaN = shapley, testAbove, testAboveOrNaN
 	t.Walk, t.WalkSets = walk, walkSets
-	t.RowMajor, t.WalkBlocks, t.WalkPair = rowMajor, walkBlocks, walkPair
+	t.Recode, t.RowMajor, t.WalkBlocks, t.WalkPair = recode, rowMajor, walkBlocks, walkPair
 	t.AddItems64, t.AddItems32 = addItems[float64], addItems[float32]
 	t.AddLeaves64, t.AddLeaves32 = addLeaves[float64], addLeaves[float32]
 	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) { leafIDs(ids, arena, tree, groups, w) }

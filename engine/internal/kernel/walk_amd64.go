@@ -7,32 +7,62 @@ package kernel
 // walkRootAVX512 takes rows 0 to n-1 through the first block. Items that go on are written to items, the others to done.
 //
 //go:noescape
-func walkRootAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+func walkRootAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 
 // walkStepAVX512 takes n items through their next block. Items that go on are written to items, the others to done.
 //
 //go:noescape
-func walkStepAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+func walkStepAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 
 // walkPairAVX512 finds the leaves of rows 0 to n-1 of a tree of ten levels.
 //
 //go:noescape
-func walkPairAVX512(numbers *uint32, bits *uint32, n int, nodes *uint16, codes *uint16)
+func walkPairAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
+
+// walkRootShiftAVX512 takes rows 0 to n-1 through the first block. Items that go on are written to items, the others to done.
+//
+//go:noescape
+func walkRootShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+
+// walkStepShiftAVX512 takes n items through their next block. Items that go on are written to items, the others to done.
+//
+//go:noescape
+func walkStepShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+
+// walkPairShiftAVX512 finds the leaves of rows 0 to n-1 of a tree of ten levels.
+//
+//go:noescape
+func walkPairShiftAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
 
 // walkRootWideAVX512 takes rows 0 to n-1 through the first block. Items that go on are written to items, the others to done.
 //
 //go:noescape
-func walkRootWideAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+func walkRootWideAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 
 // walkStepWideAVX512 takes n items through their next block. Items that go on are written to items, the others to done.
 //
 //go:noescape
-func walkStepWideAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+func walkStepWideAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 
 // walkPairWideAVX512 finds the leaves of rows 0 to n-1 of a tree of ten levels.
 //
 //go:noescape
-func walkPairWideAVX512(numbers *uint32, bits *uint32, n int, nodes *uint16, codes *uint16)
+func walkPairWideAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
+
+// walkRootWideShiftAVX512 takes rows 0 to n-1 through the first block. Items that go on are written to items, the others to done.
+//
+//go:noescape
+func walkRootWideShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+
+// walkStepWideShiftAVX512 takes n items through their next block. Items that go on are written to items, the others to done.
+//
+//go:noescape
+func walkStepWideShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+
+// walkPairWideShiftAVX512 finds the leaves of rows 0 to n-1 of a tree of ten levels.
+//
+//go:noescape
+func walkPairWideShiftAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
 
 // walkAdd64 adds the leaves of n items to their rows.
 //
@@ -58,3 +88,13 @@ func walkGather32AVX512(acc *float32, numbers *uint32, leaves *float32, n int)
 //
 //go:noescape
 func rowMajorAVX512(dst *uint16, codes *uint16, stride int, width int, n int)
+
+// recodeAVX512 copies n codes from src to dst, with to for every code that equals from.
+//
+//go:noescape
+func recodeAVX512(dst *uint16, src *uint16, n int, from int, to int)
+
+// recodeAVX2 is recodeAVX512 for n that are multiples of 16.
+//
+//go:noescape
+func recodeAVX2(dst *uint16, src *uint16, n int, from int, to int)

@@ -22,131 +22,36 @@ DATA walkIota<>+56(SB)/4, $0x0000000e
 DATA walkIota<>+60(SB)/4, $0x0000000f
 GLOBL walkIota<>(SB), RODATA|NOPTR, $64
 
-// func walkRootAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+// func walkRootAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
-TEXT ·walkRootAVX512(SB), NOSPLIT, $0-64
+TEXT ·walkRootAVX512(SB), NOSPLIT, $0-56
 	MOVQ      items+0(FP), AX
 	MOVQ      bits+16(FP), CX
 	MOVQ      n+24(FP), DX
-	MOVQ      nodes+32(FP), BX
-	MOVQ      codes+48(FP), SI
+	MOVQ      blocks+32(FP), BX
+	MOVQ      codes+40(FP), SI
 	XORL      DI, DI
 	VMOVDQU64 (BX), Z0
 	VMOVDQU64 64(BX), Z1
-	XORL      BX, BX
+	XORL      R8, R8
 
 compare:
-	VPERMW       (SI)(BX*1), Z0, Z2
+	VPERMW       (SI)(R8*1), Z0, Z2
 	VPCMPUW      $0x06, Z1, Z2, K1
-	KMOVD        K1, R8
-	MOVL         R8, (CX)(DI*4)
-	ADDQ         $0x00000040, BX
+	KMOVD        K1, R9
+	MOVL         R9, (CX)(DI*4)
+	ADDQ         $0x00000040, R8
 	INCQ         DI
 	CMPQ         DI, DX
 	JLT          compare
-	MOVQ         exits+40(FP), BX
 	MOVQ         done+8(FP), SI
 	MOVL         $0x00000001, DI
 	VPBROADCASTD DI, Z0
 	MOVL         $0x000001ff, DI
 	VPBROADCASTD DI, Z1
-	MOVL         $0x07ffffe0, DI
-	VPBROADCASTD DI, Z2
-	MOVL         $0x0000001f, DI
-	VPBROADCASTD DI, Z2
-	VMOVDQU64    walkIota<>+0(SB), Z4
 	MOVL         $0x00000010, DI
-	VPBROADCASTD DI, Z5
-	XORL         DI, DI
-	XORL         R8, R8
-
-exits:
-	MOVL          $0x00000010, R10
-	CMPQ          DX, R10
-	CMOVQLT       DX, R10
-	MOVL          $0x0000ffff, R9
-	BZHIL         R10, R9, R9
-	KMOVW         R9, K1
-	VMOVDQU32     (CX)(R8*4), Z6
-	VMOVDQA64     Z0, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z6
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z6, Z7
-	VPANDD        Z2, Z7, Z7
-	KMOVW         K1, K2
-	VPXORD        Z3, Z3, Z3
-	VPGATHERDD    (BX)(Z7*4), K2, Z3
-	VPMOVD2M      Z3, K2
-	KANDW         K1, K2, K2
-	KANDNW        K1, K2, K1
-	VPTERNLOGD    $0xf8, Z1, Z4, Z3
-	VPCOMPRESSD.Z Z3, K2, Z6
-	VMOVDQU32     Z6, (AX)(DI*4)
-	KMOVW         K2, R9
-	POPCNTL       R9, R9
-	ADDQ          R9, DI
-	VPCOMPRESSD.Z Z3, K1, Z6
-	VMOVDQU32     Z6, (SI)
-	KMOVW         K1, R9
-	POPCNTL       R9, R9
-	LEAQ          (SI)(R9*4), SI
-	VPADDD        Z5, Z4, Z4
-	ADDQ          $0x10, R8
-	SUBQ          $0x10, DX
-	JGT           exits
-	MOVQ          DI, ret+56(FP)
-	VZEROUPPER
-	RET
-
-// func walkStepAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
-TEXT ·walkStepAVX512(SB), NOSPLIT, $0-64
-	MOVQ items+0(FP), AX
-	MOVQ bits+16(FP), CX
-	MOVQ n+24(FP), DX
-	MOVQ nodes+32(FP), BX
-	MOVQ codes+48(FP), SI
-	XORL DI, DI
-
-compare:
-	MOVL         (AX)(DI*4), R8
-	MOVL         R8, R9
-	ANDL         $0x000001ff, R9
-	SHLL         $0x06, R9
-	ANDL         $0x7ffffe00, R8
-	SHRL         $0x02, R8
-	VMOVDQU64    (BX)(R8*1), Z0
-	VPERMW       (SI)(R9*1), Z0, Z0
-	VPCMPUW      $0x06, 64(BX)(R8*1), Z0, K1
-	KMOVD        K1, R8
-	MOVL         R8, (CX)(DI*4)
-	INCQ         DI
-	CMPQ         DI, DX
-	JLT          compare
-	MOVQ         exits+40(FP), BX
-	MOVQ         done+8(FP), SI
-	MOVL         $0x00000001, DI
-	VPBROADCASTD DI, Z0
-	MOVL         $0x000001ff, DI
-	VPBROADCASTD DI, Z2
-	MOVL         $0x07ffffe0, DI
-	VPBROADCASTD DI, Z3
-	MOVL         $0x0000001f, DI
 	VPBROADCASTD DI, Z4
-	MOVL         $0x00000010, DI
-	VPBROADCASTD DI, Z5
+	VMOVDQU64    walkIota<>+0(SB), Z2
 	XORL         DI, DI
 	XORL         R8, R8
 
@@ -174,41 +79,118 @@ exits:
 	VPSRLVD       Z6, Z5, Z5
 	VPADDD        Z6, Z6, Z6
 	VPTERNLOGD    $0xf8, Z0, Z5, Z6
-	VPANDD        Z4, Z6, Z6
-	VMOVDQU32     (AX)(R8*4), Z5
-	VPSRLD        $0x04, Z5, Z7
-	VPTERNLOGD    $0xf8, Z3, Z7, Z6
 	KMOVW         K1, K2
-	VPXORD        Z1, Z1, Z1
-	VPGATHERDD    (BX)(Z6*4), K2, Z1
-	VPMOVD2M      Z1, K2
+	VPXORD        Z3, Z3, Z3
+	VPGATHERDD    (BX)(Z6*4), K2, Z3
+	VPMOVD2M      Z3, K2
 	KANDW         K1, K2, K2
 	KANDNW        K1, K2, K1
-	VPTERNLOGD    $0xf8, Z2, Z5, Z1
-	VPCOMPRESSD.Z Z1, K2, Z5
+	VPTERNLOGD    $0xf8, Z1, Z2, Z3
+	VPCOMPRESSD.Z Z3, K2, Z5
 	VMOVDQU32     Z5, (AX)(DI*4)
 	KMOVW         K2, R9
 	POPCNTL       R9, R9
 	ADDQ          R9, DI
-	VPCOMPRESSD.Z Z1, K1, Z5
+	VPCOMPRESSD.Z Z3, K1, Z5
 	VMOVDQU32     Z5, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	VPADDD        Z4, Z2, Z2
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkStepAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·walkStepAVX512(SB), NOSPLIT, $0-56
+	MOVQ items+0(FP), AX
+	MOVQ bits+16(FP), CX
+	MOVQ n+24(FP), DX
+	MOVQ blocks+32(FP), BX
+	MOVQ codes+40(FP), SI
+	XORL DI, DI
+
+compare:
+	MOVL         (AX)(DI*4), R8
+	MOVL         R8, R9
+	ANDL         $0x000001ff, R9
+	SHLL         $0x06, R9
+	ANDL         $0x7ffffe00, R8
+	SHRL         $0x03, R8
+	VMOVDQU64    (BX)(R8*1), X1
+	VPERMW       (SI)(R9*1), Z1, Z0
+	VPCMPUW      $0x06, 16(BX)(R8*1), X0, K1
+	KMOVD        K1, R8
+	MOVL         R8, (CX)(DI*4)
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x03fffff0, DI
+	VPBROADCASTD DI, Z3
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z4
+	VMOVDQA64     Z0, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z4
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z4, Z5
+	VMOVDQU32     (AX)(R8*4), Z4
+	VPSRLD        $0x05, Z4, Z6
+	VPTERNLOGD    $0xf8, Z3, Z6, Z5
+	KMOVW         K1, K2
+	VPXORD        Z2, Z2, Z2
+	VPGATHERDD    (BX)(Z5*4), K2, Z2
+	VPMOVD2M      Z2, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z4, Z2
+	VPCOMPRESSD.Z Z2, K2, Z4
+	VMOVDQU32     Z4, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z2, K1, Z4
+	VMOVDQU32     Z4, (SI)
 	KMOVW         K1, R9
 	POPCNTL       R9, R9
 	LEAQ          (SI)(R9*4), SI
 	ADDQ          $0x10, R8
 	SUBQ          $0x10, DX
 	JGT           exits
-	MOVQ          DI, ret+56(FP)
+	MOVQ          DI, ret+48(FP)
 	VZEROUPPER
 	RET
 
-// func walkPairAVX512(numbers *uint32, bits *uint32, n int, nodes *uint16, codes *uint16)
+// func walkPairAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·walkPairAVX512(SB), NOSPLIT, $0-40
 	MOVQ         numbers+0(FP), AX
 	MOVQ         bits+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVQ         nodes+24(FP), BX
+	MOVQ         blocks+24(FP), BX
 	MOVQ         codes+32(FP), SI
 	MOVL         $0x00000001, DI
 	VPBROADCASTD DI, Z0
@@ -298,134 +280,38 @@ leaves:
 	VZEROUPPER
 	RET
 
-// func walkRootWideAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
+// func walkRootShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
-TEXT ·walkRootWideAVX512(SB), NOSPLIT, $0-64
+TEXT ·walkRootShiftAVX512(SB), NOSPLIT, $0-56
 	MOVQ      items+0(FP), AX
 	MOVQ      bits+16(FP), CX
 	MOVQ      n+24(FP), DX
-	MOVQ      nodes+32(FP), BX
-	MOVQ      codes+48(FP), SI
+	MOVQ      blocks+32(FP), BX
+	MOVQ      codes+40(FP), SI
 	XORL      DI, DI
 	VMOVDQU64 (BX), Z0
 	VMOVDQU64 64(BX), Z1
-	XORL      BX, BX
+	XORL      R8, R8
 
 compare:
-	VMOVDQU64    (SI)(BX*1), Z3
-	VMOVDQA64    Z0, Z2
-	VPERMI2W     64(SI)(BX*1), Z3, Z2
+	VPERMW       (SI)(R8*1), Z0, Z2
+	VPSRAW       $0x0f, Z0, Z3
+	VPSUBW       Z3, Z2, Z2
 	VPCMPUW      $0x06, Z1, Z2, K1
-	KMOVD        K1, R8
-	MOVL         R8, (CX)(DI*4)
-	ADDQ         $0x00000080, BX
+	KMOVD        K1, R9
+	MOVL         R9, (CX)(DI*4)
+	ADDQ         $0x00000040, R8
 	INCQ         DI
 	CMPQ         DI, DX
 	JLT          compare
-	MOVQ         exits+40(FP), BX
 	MOVQ         done+8(FP), SI
 	MOVL         $0x00000001, DI
 	VPBROADCASTD DI, Z0
 	MOVL         $0x000001ff, DI
 	VPBROADCASTD DI, Z1
-	MOVL         $0x07ffffe0, DI
-	VPBROADCASTD DI, Z2
-	MOVL         $0x0000001f, DI
-	VPBROADCASTD DI, Z2
-	VMOVDQU64    walkIota<>+0(SB), Z3
 	MOVL         $0x00000010, DI
-	VPBROADCASTD DI, Z5
-	XORL         DI, DI
-	XORL         R8, R8
-
-exits:
-	MOVL          $0x00000010, R10
-	CMPQ          DX, R10
-	CMOVQLT       DX, R10
-	MOVL          $0x0000ffff, R9
-	BZHIL         R10, R9, R9
-	KMOVW         R9, K1
-	VMOVDQU32     (CX)(R8*4), Z6
-	VMOVDQA64     Z0, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z8
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z8, Z7
-	VPSRLVD       Z7, Z6, Z6
-	VPADDD        Z7, Z7, Z7
-	VPTERNLOGD    $0xf8, Z0, Z6, Z7
-	VPANDD        Z2, Z7, Z7
-	KMOVW         K1, K2
-	VPXORD        Z4, Z4, Z4
-	VPGATHERDD    (BX)(Z7*4), K2, Z4
-	VPMOVD2M      Z4, K2
-	KANDW         K1, K2, K2
-	KANDNW        K1, K2, K1
-	VPTERNLOGD    $0xf8, Z1, Z3, Z4
-	VPCOMPRESSD.Z Z4, K2, Z6
-	VMOVDQU32     Z6, (AX)(DI*4)
-	KMOVW         K2, R9
-	POPCNTL       R9, R9
-	ADDQ          R9, DI
-	VPCOMPRESSD.Z Z4, K1, Z6
-	VMOVDQU32     Z6, (SI)
-	KMOVW         K1, R9
-	POPCNTL       R9, R9
-	LEAQ          (SI)(R9*4), SI
-	VPADDD        Z5, Z3, Z3
-	ADDQ          $0x10, R8
-	SUBQ          $0x10, DX
-	JGT           exits
-	MOVQ          DI, ret+56(FP)
-	VZEROUPPER
-	RET
-
-// func walkStepWideAVX512(items *uint32, done *uint32, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
-TEXT ·walkStepWideAVX512(SB), NOSPLIT, $0-64
-	MOVQ items+0(FP), AX
-	MOVQ bits+16(FP), CX
-	MOVQ n+24(FP), DX
-	MOVQ nodes+32(FP), BX
-	MOVQ codes+48(FP), SI
-	XORL DI, DI
-
-compare:
-	MOVL         (AX)(DI*4), R8
-	MOVL         R8, R9
-	ANDL         $0x000001ff, R9
-	SHLL         $0x07, R9
-	ANDL         $0x7ffffe00, R8
-	SHRL         $0x02, R8
-	VMOVDQU64    (SI)(R9*1), Z1
-	VMOVDQA64    (BX)(R8*1), Z0
-	VPERMI2W     64(SI)(R9*1), Z1, Z0
-	VPCMPUW      $0x06, 64(BX)(R8*1), Z0, K1
-	KMOVD        K1, R8
-	MOVL         R8, (CX)(DI*4)
-	INCQ         DI
-	CMPQ         DI, DX
-	JLT          compare
-	MOVQ         exits+40(FP), BX
-	MOVQ         done+8(FP), SI
-	MOVL         $0x00000001, DI
-	VPBROADCASTD DI, Z0
-	MOVL         $0x000001ff, DI
-	VPBROADCASTD DI, Z1
-	MOVL         $0x07ffffe0, DI
 	VPBROADCASTD DI, Z3
-	MOVL         $0x0000001f, DI
-	VPBROADCASTD DI, Z4
-	MOVL         $0x00000010, DI
-	VPBROADCASTD DI, Z5
+	VMOVDQU64    walkIota<>+0(SB), Z2
 	XORL         DI, DI
 	XORL         R8, R8
 
@@ -453,41 +339,386 @@ exits:
 	VPSRLVD       Z6, Z5, Z5
 	VPADDD        Z6, Z6, Z6
 	VPTERNLOGD    $0xf8, Z0, Z5, Z6
-	VPANDD        Z4, Z6, Z6
-	VMOVDQU32     (AX)(R8*4), Z5
-	VPSRLD        $0x04, Z5, Z7
-	VPTERNLOGD    $0xf8, Z3, Z7, Z6
 	KMOVW         K1, K2
-	VPXORD        Z2, Z2, Z2
-	VPGATHERDD    (BX)(Z6*4), K2, Z2
-	VPMOVD2M      Z2, K2
+	VPXORD        Z4, Z4, Z4
+	VPGATHERDD    (BX)(Z6*4), K2, Z4
+	VPMOVD2M      Z4, K2
 	KANDW         K1, K2, K2
 	KANDNW        K1, K2, K1
-	VPTERNLOGD    $0xf8, Z1, Z5, Z2
-	VPCOMPRESSD.Z Z2, K2, Z5
+	VPTERNLOGD    $0xf8, Z1, Z2, Z4
+	VPCOMPRESSD.Z Z4, K2, Z5
 	VMOVDQU32     Z5, (AX)(DI*4)
 	KMOVW         K2, R9
 	POPCNTL       R9, R9
 	ADDQ          R9, DI
-	VPCOMPRESSD.Z Z2, K1, Z5
+	VPCOMPRESSD.Z Z4, K1, Z5
 	VMOVDQU32     Z5, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	VPADDD        Z3, Z2, Z2
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkStepShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·walkStepShiftAVX512(SB), NOSPLIT, $0-56
+	MOVQ items+0(FP), AX
+	MOVQ bits+16(FP), CX
+	MOVQ n+24(FP), DX
+	MOVQ blocks+32(FP), BX
+	MOVQ codes+40(FP), SI
+	XORL DI, DI
+
+compare:
+	MOVL         (AX)(DI*4), R8
+	MOVL         R8, R9
+	ANDL         $0x000001ff, R9
+	SHLL         $0x06, R9
+	ANDL         $0x7ffffe00, R8
+	SHRL         $0x03, R8
+	VMOVDQU64    (BX)(R8*1), X1
+	VPERMW       (SI)(R9*1), Z1, Z0
+	VPSRAW       $0x0f, X1, X1
+	VPSUBW       X1, X0, X0
+	VPCMPUW      $0x06, 16(BX)(R8*1), X0, K1
+	KMOVD        K1, R8
+	MOVL         R8, (CX)(DI*4)
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x03fffff0, DI
+	VPBROADCASTD DI, Z3
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z4
+	VMOVDQA64     Z0, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z4
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z4, Z5
+	VMOVDQU32     (AX)(R8*4), Z4
+	VPSRLD        $0x05, Z4, Z6
+	VPTERNLOGD    $0xf8, Z3, Z6, Z5
+	KMOVW         K1, K2
+	VPXORD        Z2, Z2, Z2
+	VPGATHERDD    (BX)(Z5*4), K2, Z2
+	VPMOVD2M      Z2, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z4, Z2
+	VPCOMPRESSD.Z Z2, K2, Z4
+	VMOVDQU32     Z4, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z2, K1, Z4
+	VMOVDQU32     Z4, (SI)
 	KMOVW         K1, R9
 	POPCNTL       R9, R9
 	LEAQ          (SI)(R9*4), SI
 	ADDQ          $0x10, R8
 	SUBQ          $0x10, DX
 	JGT           exits
-	MOVQ          DI, ret+56(FP)
+	MOVQ          DI, ret+48(FP)
 	VZEROUPPER
 	RET
 
-// func walkPairWideAVX512(numbers *uint32, bits *uint32, n int, nodes *uint16, codes *uint16)
+// func walkPairShiftAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·walkPairShiftAVX512(SB), NOSPLIT, $0-40
+	MOVQ         numbers+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         blocks+24(FP), BX
+	MOVQ         codes+32(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x0000001f, DI
+	VPBROADCASTD DI, Z1
+	VMOVDQU64    (BX), Z2
+	VMOVDQU64    64(BX), Z3
+	XORL         DI, DI
+	XORL         R8, R8
+
+first:
+	VPERMW  (SI)(R8*1), Z2, Z4
+	VPSRAW  $0x0f, Z2, Z5
+	VPSUBW  Z5, Z4, Z4
+	VPCMPUW $0x06, Z3, Z4, K1
+	KMOVD   K1, R9
+	MOVL    R9, (CX)(DI*4)
+	ADDQ    $0x00000040, R8
+	INCQ    DI
+	CMPQ    DI, DX
+	JLT     first
+	XORL    DI, DI
+
+paths:
+	VMOVDQU32  (CX)(DI*4), Z2
+	VMOVDQA64  Z0, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z2
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VPANDD     Z1, Z3, Z3
+	VPSLLD     $0x05, Z3, Z3
+	VMOVDQU32  Z3, (AX)(DI*4)
+	ADDQ       $0x10, DI
+	CMPQ       DI, DX
+	JLT        paths
+	XORL       DI, DI
+	XORL       R8, R8
+
+second:
+	MOVL      (AX)(DI*4), R9
+	SHLL      $0x02, R9
+	VMOVDQU64 128(BX)(R9*1), Z3
+	VPERMW    (SI)(R8*1), Z3, Z2
+	VPSRAW    $0x0f, Z3, Z3
+	VPSUBW    Z3, Z2, Z2
+	VPCMPUW   $0x06, 192(BX)(R9*1), Z2, K1
+	KMOVD     K1, R9
+	MOVL      R9, (CX)(DI*4)
+	ADDQ      $0x00000040, R8
+	INCQ      DI
+	CMPQ      DI, DX
+	JLT       second
+	XORL      DI, DI
+
+leaves:
+	VMOVDQU32  (CX)(DI*4), Z2
+	VMOVDQA64  Z0, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z2
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VPANDD     Z1, Z3, Z3
+	VPORD      (AX)(DI*4), Z3, Z3
+	VMOVDQU32  Z3, (AX)(DI*4)
+	ADDQ       $0x10, DI
+	CMPQ       DI, DX
+	JLT        leaves
+	VZEROUPPER
+	RET
+
+// func walkRootWideAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+TEXT ·walkRootWideAVX512(SB), NOSPLIT, $0-56
+	MOVQ      items+0(FP), AX
+	MOVQ      bits+16(FP), CX
+	MOVQ      n+24(FP), DX
+	MOVQ      blocks+32(FP), BX
+	MOVQ      codes+40(FP), SI
+	XORL      DI, DI
+	VMOVDQU64 (BX), Z0
+	VMOVDQU64 64(BX), Z1
+	XORL      R8, R8
+
+compare:
+	VMOVDQU64    (SI)(R8*1), Z3
+	VMOVDQA64    Z0, Z2
+	VPERMI2W     64(SI)(R8*1), Z3, Z2
+	VPCMPUW      $0x06, Z1, Z2, K1
+	KMOVD        K1, R9
+	MOVL         R9, (CX)(DI*4)
+	ADDQ         $0x00000080, R8
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x00000010, DI
+	VPBROADCASTD DI, Z3
+	VMOVDQU64    walkIota<>+0(SB), Z2
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z5
+	VMOVDQA64     Z0, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z5
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z5, Z6
+	KMOVW         K1, K2
+	VPXORD        Z4, Z4, Z4
+	VPGATHERDD    (BX)(Z6*4), K2, Z4
+	VPMOVD2M      Z4, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z2, Z4
+	VPCOMPRESSD.Z Z4, K2, Z5
+	VMOVDQU32     Z5, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z4, K1, Z5
+	VMOVDQU32     Z5, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	VPADDD        Z3, Z2, Z2
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkStepWideAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·walkStepWideAVX512(SB), NOSPLIT, $0-56
+	MOVQ items+0(FP), AX
+	MOVQ bits+16(FP), CX
+	MOVQ n+24(FP), DX
+	MOVQ blocks+32(FP), BX
+	MOVQ codes+40(FP), SI
+	XORL DI, DI
+
+compare:
+	MOVL         (AX)(DI*4), R8
+	MOVL         R8, R9
+	ANDL         $0x000001ff, R9
+	SHLL         $0x07, R9
+	ANDL         $0x7ffffe00, R8
+	SHRL         $0x03, R8
+	VMOVDQU64    (BX)(R8*1), X0
+	VMOVDQU64    (SI)(R9*1), Z1
+	VMOVDQA64    X0, X0
+	VPERMI2W     64(SI)(R9*1), Z1, Z0
+	VPCMPUW      $0x06, 16(BX)(R8*1), X0, K1
+	KMOVD        K1, R8
+	MOVL         R8, (CX)(DI*4)
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x03fffff0, DI
+	VPBROADCASTD DI, Z3
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z4
+	VMOVDQA64     Z0, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z4
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z4, Z5
+	VMOVDQU32     (AX)(R8*4), Z4
+	VPSRLD        $0x05, Z4, Z6
+	VPTERNLOGD    $0xf8, Z3, Z6, Z5
+	KMOVW         K1, K2
+	VPXORD        Z2, Z2, Z2
+	VPGATHERDD    (BX)(Z5*4), K2, Z2
+	VPMOVD2M      Z2, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z4, Z2
+	VPCOMPRESSD.Z Z2, K2, Z4
+	VMOVDQU32     Z4, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z2, K1, Z4
+	VMOVDQU32     Z4, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkPairWideAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·walkPairWideAVX512(SB), NOSPLIT, $0-40
 	MOVQ         numbers+0(FP), AX
 	MOVQ         bits+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVQ         nodes+24(FP), BX
+	MOVQ         blocks+24(FP), BX
 	MOVQ         codes+32(FP), SI
 	MOVL         $0x00000001, DI
 	VPBROADCASTD DI, Z0
@@ -541,9 +772,284 @@ paths:
 second:
 	MOVL      (AX)(DI*4), R9
 	SHLL      $0x02, R9
+	VMOVDQU64 128(BX)(R9*1), Z2
 	VMOVDQU64 (SI)(R8*1), Z3
-	VMOVDQA64 128(BX)(R9*1), Z2
+	VMOVDQA64 Z2, Z2
 	VPERMI2W  64(SI)(R8*1), Z3, Z2
+	VPCMPUW   $0x06, 192(BX)(R9*1), Z2, K1
+	KMOVD     K1, R9
+	MOVL      R9, (CX)(DI*4)
+	ADDQ      $0x00000080, R8
+	INCQ      DI
+	CMPQ      DI, DX
+	JLT       second
+	XORL      DI, DI
+
+leaves:
+	VMOVDQU32  (CX)(DI*4), Z2
+	VMOVDQA64  Z0, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z2
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VPANDD     Z1, Z3, Z3
+	VPORD      (AX)(DI*4), Z3, Z3
+	VMOVDQU32  Z3, (AX)(DI*4)
+	ADDQ       $0x10, DI
+	CMPQ       DI, DX
+	JLT        leaves
+	VZEROUPPER
+	RET
+
+// func walkRootWideShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+TEXT ·walkRootWideShiftAVX512(SB), NOSPLIT, $0-56
+	MOVQ      items+0(FP), AX
+	MOVQ      bits+16(FP), CX
+	MOVQ      n+24(FP), DX
+	MOVQ      blocks+32(FP), BX
+	MOVQ      codes+40(FP), SI
+	XORL      DI, DI
+	VMOVDQU64 (BX), Z0
+	VMOVDQU64 64(BX), Z1
+	XORL      R8, R8
+
+compare:
+	VMOVDQU64    (SI)(R8*1), Z3
+	VMOVDQA64    Z0, Z2
+	VPERMI2W     64(SI)(R8*1), Z3, Z2
+	VPSRAW       $0x0f, Z0, Z3
+	VPSUBW       Z3, Z2, Z2
+	VPCMPUW      $0x06, Z1, Z2, K1
+	KMOVD        K1, R9
+	MOVL         R9, (CX)(DI*4)
+	ADDQ         $0x00000080, R8
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x00000010, DI
+	VPBROADCASTD DI, Z3
+	VMOVDQU64    walkIota<>+0(SB), Z2
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z5
+	VMOVDQA64     Z0, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z7
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z7, Z6
+	VPSRLVD       Z6, Z5, Z5
+	VPADDD        Z6, Z6, Z6
+	VPTERNLOGD    $0xf8, Z0, Z5, Z6
+	KMOVW         K1, K2
+	VPXORD        Z4, Z4, Z4
+	VPGATHERDD    (BX)(Z6*4), K2, Z4
+	VPMOVD2M      Z4, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z2, Z4
+	VPCOMPRESSD.Z Z4, K2, Z5
+	VMOVDQU32     Z5, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z4, K1, Z5
+	VMOVDQU32     Z5, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	VPADDD        Z3, Z2, Z2
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkStepWideShiftAVX512(items *uint32, done *uint32, bits *uint32, n int, blocks *uint32, codes *uint16) int
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·walkStepWideShiftAVX512(SB), NOSPLIT, $0-56
+	MOVQ items+0(FP), AX
+	MOVQ bits+16(FP), CX
+	MOVQ n+24(FP), DX
+	MOVQ blocks+32(FP), BX
+	MOVQ codes+40(FP), SI
+	XORL DI, DI
+
+compare:
+	MOVL         (AX)(DI*4), R8
+	MOVL         R8, R9
+	ANDL         $0x000001ff, R9
+	SHLL         $0x07, R9
+	ANDL         $0x7ffffe00, R8
+	SHRL         $0x03, R8
+	VMOVDQU64    (BX)(R8*1), X1
+	VMOVDQU64    (SI)(R9*1), Z2
+	VMOVDQA64    X1, X0
+	VPERMI2W     64(SI)(R9*1), Z2, Z0
+	VPSRAW       $0x0f, X1, X1
+	VPSUBW       X1, X0, X0
+	VPCMPUW      $0x06, 16(BX)(R8*1), X0, K1
+	KMOVD        K1, R8
+	MOVL         R8, (CX)(DI*4)
+	INCQ         DI
+	CMPQ         DI, DX
+	JLT          compare
+	MOVQ         done+8(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x000001ff, DI
+	VPBROADCASTD DI, Z1
+	MOVL         $0x03fffff0, DI
+	VPBROADCASTD DI, Z2
+	XORL         DI, DI
+	XORL         R8, R8
+
+exits:
+	MOVL          $0x00000010, R10
+	CMPQ          DX, R10
+	CMOVQLT       DX, R10
+	MOVL          $0x0000ffff, R9
+	BZHIL         R10, R9, R9
+	KMOVW         R9, K1
+	VMOVDQU32     (CX)(R8*4), Z4
+	VMOVDQA64     Z0, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z6
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z6, Z5
+	VPSRLVD       Z5, Z4, Z4
+	VPADDD        Z5, Z5, Z5
+	VPTERNLOGD    $0xf8, Z0, Z4, Z5
+	VMOVDQU32     (AX)(R8*4), Z4
+	VPSRLD        $0x05, Z4, Z6
+	VPTERNLOGD    $0xf8, Z2, Z6, Z5
+	KMOVW         K1, K2
+	VPXORD        Z3, Z3, Z3
+	VPGATHERDD    (BX)(Z5*4), K2, Z3
+	VPMOVD2M      Z3, K2
+	KANDW         K1, K2, K2
+	KANDNW        K1, K2, K1
+	VPTERNLOGD    $0xf8, Z1, Z4, Z3
+	VPCOMPRESSD.Z Z3, K2, Z4
+	VMOVDQU32     Z4, (AX)(DI*4)
+	KMOVW         K2, R9
+	POPCNTL       R9, R9
+	ADDQ          R9, DI
+	VPCOMPRESSD.Z Z3, K1, Z4
+	VMOVDQU32     Z4, (SI)
+	KMOVW         K1, R9
+	POPCNTL       R9, R9
+	LEAQ          (SI)(R9*4), SI
+	ADDQ          $0x10, R8
+	SUBQ          $0x10, DX
+	JGT           exits
+	MOVQ          DI, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func walkPairWideShiftAVX512(numbers *uint32, bits *uint32, n int, blocks *uint32, codes *uint16)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·walkPairWideShiftAVX512(SB), NOSPLIT, $0-40
+	MOVQ         numbers+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         blocks+24(FP), BX
+	MOVQ         codes+32(FP), SI
+	MOVL         $0x00000001, DI
+	VPBROADCASTD DI, Z0
+	MOVL         $0x0000001f, DI
+	VPBROADCASTD DI, Z1
+	VMOVDQU64    (BX), Z2
+	VMOVDQU64    64(BX), Z3
+	XORL         DI, DI
+	XORL         R8, R8
+
+first:
+	VMOVDQU64 (SI)(R8*1), Z5
+	VMOVDQA64 Z2, Z4
+	VPERMI2W  64(SI)(R8*1), Z5, Z4
+	VPSRAW    $0x0f, Z2, Z5
+	VPSUBW    Z5, Z4, Z4
+	VPCMPUW   $0x06, Z3, Z4, K1
+	KMOVD     K1, R9
+	MOVL      R9, (CX)(DI*4)
+	ADDQ      $0x00000080, R8
+	INCQ      DI
+	CMPQ      DI, DX
+	JLT       first
+	XORL      DI, DI
+
+paths:
+	VMOVDQU32  (CX)(DI*4), Z2
+	VMOVDQA64  Z0, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z4
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z4, Z3
+	VPSRLVD    Z3, Z2, Z2
+	VPADDD     Z3, Z3, Z3
+	VPTERNLOGD $0xf8, Z0, Z2, Z3
+	VPANDD     Z1, Z3, Z3
+	VPSLLD     $0x05, Z3, Z3
+	VMOVDQU32  Z3, (AX)(DI*4)
+	ADDQ       $0x10, DI
+	CMPQ       DI, DX
+	JLT        paths
+	XORL       DI, DI
+	XORL       R8, R8
+
+second:
+	MOVL      (AX)(DI*4), R9
+	SHLL      $0x02, R9
+	VMOVDQU64 128(BX)(R9*1), Z3
+	VMOVDQU64 (SI)(R8*1), Z4
+	VMOVDQA64 Z3, Z2
+	VPERMI2W  64(SI)(R8*1), Z4, Z2
+	VPSRAW    $0x0f, Z3, Z3
+	VPSUBW    Z3, Z2, Z2
 	VPCMPUW   $0x06, 192(BX)(R9*1), Z2, K1
 	KMOVD     K1, R9
 	MOVL      R9, (CX)(DI*4)
@@ -799,5 +1305,59 @@ loop:
 	ADDQ          $0x40, CX
 	SUBQ          $0x20, SI
 	JGT           loop
+	VZEROUPPER
+	RET
+
+// func recodeAVX512(dst *uint16, src *uint16, n int, from int, to int)
+// Requires: AVX, AVX512BW, BMI2, CMOV
+TEXT ·recodeAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         from+24(FP), BX
+	VPBROADCASTW BX, Z0
+	MOVQ         to+32(FP), BX
+	VPBROADCASTW BX, Z1
+	XORL         BX, BX
+	MOVQ         $-1, DI
+
+loop:
+	MOVL        $0x00000020, SI
+	CMPQ        DX, SI
+	CMOVQLT     DX, SI
+	BZHIQ       SI, DI, SI
+	KMOVD       SI, K1
+	VMOVDQU16.Z (CX)(BX*2), K1, Z2
+	VPCMPEQW    Z0, Z2, K2
+	VMOVDQU16   Z1, K2, Z2
+	VMOVDQU16   Z2, K1, (AX)(BX*2)
+	ADDQ        $0x20, BX
+	SUBQ        $0x20, DX
+	JGT         loop
+	VZEROUPPER
+	RET
+
+// func recodeAVX2(dst *uint16, src *uint16, n int, from int, to int)
+// Requires: AVX, AVX2
+TEXT ·recodeAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         from+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTW X0, Y0
+	MOVQ         to+32(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTW X1, Y1
+	XORL         BX, BX
+
+loop:
+	VMOVDQU   (CX)(BX*2), Y2
+	VPCMPEQW  Y0, Y2, Y3
+	VPBLENDVB Y3, Y1, Y2, Y2
+	VMOVDQU   Y2, (AX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JLT       loop
 	VZEROUPPER
 	RET

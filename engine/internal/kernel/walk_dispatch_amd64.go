@@ -3,11 +3,11 @@
 package kernel
 
 // useWalkAVX2 puts the assembly of walk.go's functions into t.
-func useWalkAVX2(*Table) {}
+func useWalkAVX2(t *Table) { t.Recode = recode256 }
 
 // useWalkAVX512 puts the assembly of walk.go's and blocks.go's functions into t.
 func useWalkAVX512(t *Table) {
-	t.RowMajor = rowMajor512
+	t.RowMajor, t.Recode = rowMajor512, recode512
 	t.WalkBlocks, t.WalkPair = walkBlocks512, walkPair512
 	t.AddItems64, t.AddItems32 = addItems64, addItems32
 	t.AddLeaves64, t.AddLeaves32 = addLeaves64, addLeaves32
@@ -25,33 +25,59 @@ func rowMajor512(dst, codes []uint16, stride, width, columns, rows int) {
 	}
 }
 
-func walkBlocks512(w *Walk, n int, t *Blocks, codes []uint16, width int) {
+func walkBlocks512(w *Walk, n int, root, steps []uint32, c *Codes) {
 	if n <= 0 {
 		return
 	}
-	_, _, _, _ = w.active[n-1], t.Nodes[2*BlockSlots-1], t.Exits[BlockSlots-1], codes[n*width-1]
-	root, step := walkRootAVX512, walkStepAVX512
-	if width == 64 {
-		root, step = walkRootWideAVX512, walkStepWideAVX512
+	_, _, _ = w.active[n-1], root[2*RootSlots-1], c.Rows[n*c.Width-1]
+	first, next := walkRootAVX512, walkStepAVX512
+	switch {
+	case c.Width == 64 && c.Shifted:
+		first, next = walkRootWideShiftAVX512, walkStepWideShiftAVX512
+	case c.Width == 64:
+		first, next = walkRootWideAVX512, walkStepWideAVX512
+	case c.Shifted:
+		first, next = walkRootShiftAVX512, walkStepShiftAVX512
 	}
-	active := root(&w.active[0], &w.Items[0], &w.bits[0], n, &t.Nodes[0], &t.Exits[0], &codes[0])
+	active := first(&w.active[0], &w.Items[0], &w.bits[0], n, &root[0], &c.Rows[0])
 	for ended := n - active; active > 0; {
 		n = active
-		active = step(&w.active[0], &w.Items[ended], &w.bits[0], n, &t.Nodes[0], &t.Exits[0], &codes[0])
+		active = next(&w.active[0], &w.Items[ended], &w.bits[0], n, &steps[0], &c.Rows[0])
 		ended += n - active
 	}
 }
 
-func walkPair512(w *Walk, n int, nodes, codes []uint16, width int) {
+func walkPair512(w *Walk, n int, blocks []uint32, c *Codes) {
 	if n <= 0 {
 		return
 	}
-	_, _, _ = w.Numbers[n-1], codes[n*width-1], nodes[(1+BlockSlots)*2*BlockSlots-1]
-	if width == 64 {
-		walkPairWideAVX512(&w.Numbers[0], &w.bits[0], n, &nodes[0], &codes[0])
-		return
+	_, _, _ = w.Numbers[n-1], c.Rows[n*c.Width-1], blocks[(1+RootSlots)*RootSlots-1]
+	walk := walkPairAVX512
+	switch {
+	case c.Width == 64 && c.Shifted:
+		walk = walkPairWideShiftAVX512
+	case c.Width == 64:
+		walk = walkPairWideAVX512
+	case c.Shifted:
+		walk = walkPairShiftAVX512
 	}
-	walkPairAVX512(&w.Numbers[0], &w.bits[0], n, &nodes[0], &codes[0])
+	walk(&w.Numbers[0], &w.bits[0], n, &blocks[0], &c.Rows[0])
+}
+
+func recode512(dst, src []uint16, from, to uint16) {
+	if len(src) > 0 {
+		_ = dst[len(src)-1]
+		recodeAVX512(&dst[0], &src[0], len(src), int(from), int(to))
+	}
+}
+
+func recode256(dst, src []uint16, from, to uint16) {
+	n := len(src) &^ 15
+	if n > 0 {
+		_ = dst[n-1]
+		recodeAVX2(&dst[0], &src[0], n, int(from), int(to))
+	}
+	recode(dst[n:], src[n:], from, to)
 }
 
 func addItems64(acc []float64, items []uint32, leaves []float64) {

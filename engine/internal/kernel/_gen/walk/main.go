@@ -13,25 +13,42 @@ func main() { gen.File(write) }
 
 func write() {
 	iota := dwords("walkIota", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-	for _, wide := range []bool{false, true} {
-		for _, root := range []bool{true, false} {
-			step(iota, root, wide)
-		}
-		pair(wide)
+	for _, m := range modes {
+		step(iota, m, rootLevels, true)
+		step(iota, m, stepLevels, false)
+		pair(m)
 	}
 	addItems(8)
 	addItems(4)
 	gather(8)
 	gather(4)
 	rowMajor()
+	recode512()
+	recode256()
+}
+
+// A row's codes are one register, or two in wide modes. In shift modes the highest bit of a node's column says that its
+// codes count from 1, so that the highest code is the lowest.
+type mode struct {
+	name        string
+	wide, shift bool
+}
+
+var modes = []mode{{"", false, false}, {"Shift", false, true}, {"Wide", true, false}, {"WideShift", true, true}}
+
+// rowShift is the logarithm of the bytes of a row's codes.
+func (m mode) rowShift() int {
+	if m.wide {
+		return 7
+	}
+	return 6
 }
 
 const (
-	levels    = 5
-	slots     = 1 << levels // of a block
-	blockSize = 4 * slots   // bytes
-	rowMask   = 511         // of an item
-	rowBits   = 9
+	rootLevels = 5
+	stepLevels = 3
+	rowMask    = 511 // of an item
+	rowBits    = 9
 )
 
 func dwords(name string, values ...uint32) Mem {
@@ -42,21 +59,6 @@ func dwords(name string, values ...uint32) Mem {
 	return m
 }
 
-func suffix(wide bool) string {
-	if wide {
-		return "WideAVX512"
-	}
-	return "AVX512"
-}
-
-// rowShift is the logarithm of the bytes of a row's codes.
-func rowShift(wide bool) int {
-	if wide {
-		return 7
-	}
-	return 6
-}
-
 // constant is a vector of equal dwords.
 func constant(v uint32) reg.VecVirtual {
 	t, z := GP32(), ZMM()
@@ -65,29 +67,46 @@ func constant(v uint32) reg.VecVirtual {
 	return z
 }
 
-// compare writes the outcomes of all nodes of a block for one row: columns and codes are registers or memory.
-func compare(wide bool, columns, limits Op, row, rowAt reg.Register, out Mem) {
+// resize is the vector register that holds n bytes of z.
+func resize(z reg.VecVirtual, n int) Op {
+	switch n {
+	case 16:
+		return z.AsX()
+	case 32:
+		return z.AsY()
+	}
+	return z
+}
+
+// compare writes the outcomes of all nodes of a block for one row: columns and limits are registers or memory.
+func compare(m mode, levels int, columns, limits Op, row, rowAt reg.Register, out Mem) {
+	size := 2 << levels
 	x, k, t := ZMM(), K(), GP32()
 	index, isReg := columns.(reg.VecVirtual)
-	switch {
-	case wide:
+	if !isReg {
+		index = ZMM()
+		VMOVDQU64(columns, resize(index, size))
+	}
+	if m.wide {
 		low := ZMM()
 		VMOVDQU64(gen.Indexed(row, rowAt, 1, 0), low)
-		VMOVDQA64(columns, x)
+		VMOVDQA64(resize(index, size), resize(x, size))
 		VPERMI2W(gen.Indexed(row, rowAt, 1, 64), low, x)
-	case isReg:
+	} else {
 		VPERMW(gen.Indexed(row, rowAt, 1, 0), index, x)
-	default:
-		VMOVDQU64(columns, x)
-		VPERMW(gen.Indexed(row, rowAt, 1, 0), x, x)
 	}
-	VPCMPUW(U8(6), limits, x, k) // above
+	if m.shift {
+		ones := ZMM()
+		VPSRAW(U8(15), resize(index, size), resize(ones, size))
+		VPSUBW(resize(ones, size), resize(x, size), resize(x, size))
+	}
+	VPCMPUW(U8(6), limits, resize(x, size), k) // above
 	KMOVD(k, t)
 	MOVL(t, out)
 }
 
-// descend turns outcomes into paths: five levels of heap numbers, from 1 on.
-func descend(outcomes, one reg.VecVirtual) reg.VecVirtual {
+// descend turns outcomes into exits: heap numbers of the places below a block's last level.
+func descend(levels int, outcomes, one reg.VecVirtual) reg.VecVirtual {
 	i := ZMM()
 	VMOVDQA64(one, i)
 	for range levels {
@@ -99,50 +118,53 @@ func descend(outcomes, one reg.VecVirtual) reg.VecVirtual {
 	return i
 }
 
-// step is one block further for the rows of items: its exits say where to.
-func step(iota Mem, root, wide bool) {
+// step is one block further for the rows of items: its exits say where to. A block of l levels has 2^l columns, 2^l codes
+// and 2^l exits, in 8<<l bytes.
+func step(iota Mem, m mode, levels int, root bool) {
 	name, doc := "walkStep", "takes n items through their next block."
 	if root {
 		name, doc = "walkRoot", "takes rows 0 to n-1 through the first block."
 	}
-	gen.Func(name+suffix(wide), doc+" Items that go on are written to items, the others to done.",
-		"func(items, done, bits *uint32, n int, nodes *uint16, exits *uint32, codes *uint16) int")
+	gen.Func(name+m.name+"AVX512", doc+" Items that go on are written to items, the others to done.",
+		"func(items, done, bits *uint32, n int, blocks *uint32, codes *uint16) int")
 	items, bits, n := gen.Arg("items"), gen.Arg("bits"), gen.Arg("n")
-	nodes, codes := gen.Arg("nodes"), gen.Arg("codes")
+	blocks, codes := gen.Arg("blocks"), gen.Arg("codes")
 	i := GP64()
 	XORL(i.As32(), i.As32())
 	if root {
 		columns, limits := ZMM(), ZMM()
-		VMOVDQU64(gen.At(nodes, 0), columns)
-		VMOVDQU64(gen.At(nodes, 2*slots), limits)
+		VMOVDQU64(gen.At(blocks, 0), columns)
+		VMOVDQU64(gen.At(blocks, 2<<levels), limits)
 		row := GP64()
 		XORL(row.As32(), row.As32())
 		Label("compare")
-		compare(wide, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0))
-		ADDQ(U32(1<<rowShift(wide)), row)
+		compare(m, levels, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0))
+		ADDQ(U32(1<<m.rowShift()), row)
 	} else {
 		Label("compare")
 		block, row := GP64(), GP64()
 		MOVL(gen.Indexed(items, i, 4, 0), block.As32())
 		MOVL(block.As32(), row.As32())
 		ANDL(U32(rowMask), row.As32())
-		SHLL(U8(rowShift(wide)), row.As32())
+		SHLL(U8(m.rowShift()), row.As32())
 		ANDL(U32((1<<31-1)&^rowMask), block.As32())
-		SHRL(U8(rowBits-7), block.As32()) // 128 bytes a block
-		compare(wide, gen.Indexed(nodes, block, 1, 0), gen.Indexed(nodes, block, 1, 2*slots), codes, row, gen.Indexed(bits, i, 4, 0))
+		SHRL(U8(rowBits-levels-3), block.As32())
+		compare(m, levels, gen.Indexed(blocks, block, 1, 0), gen.Indexed(blocks, block, 1, 2<<levels), codes, row,
+			gen.Indexed(bits, i, 4, 0))
 	}
 	INCQ(i)
 	CMPQ(i, n)
 	JLT(LabelRef("compare"))
 
-	exits, done := gen.Arg("exits"), gen.Arg("done")
-	one, rowOnly, blockOnly, low := constant(1), constant(rowMask), constant((1<<31-1)>>(rowBits-levels)&^(slots-1)), constant(slots-1)
-	var rows reg.VecVirtual
+	done := gen.Arg("done")
+	one, rowOnly := constant(1), constant(rowMask)
+	var rows, sixteen, blockOnly reg.VecVirtual
 	if root {
-		rows = ZMM()
+		rows, sixteen = ZMM(), constant(16)
 		VMOVDQU64(iota, rows)
+	} else {
+		blockOnly = constant((1<<31 - 1) >> (rowBits - levels - 1) &^ (2<<levels - 1))
 	}
-	sixteen := constant(16)
 	active := GP64()
 	XORL(active.As32(), active.As32())
 	left, at := GP64(), GP64()
@@ -158,20 +180,19 @@ func step(iota Mem, root, wide bool) {
 	KMOVW(lanes, some)
 	b := ZMM()
 	VMOVDQU32(gen.Indexed(bits, at, 4, 0), b)
-	path := descend(b, one)
-	VPANDD(low, path, path)
+	exit := descend(levels, b, one)
 	item := rows
 	if !root {
 		item = ZMM()
 		VMOVDQU32(gen.Indexed(items, at, 4, 0), item)
 		t := ZMM()
-		VPSRLD(U8(rowBits-levels), item, t)
-		VPTERNLOGD(U8(0xf8), blockOnly, t, path) // path | t&blockOnly
+		VPSRLD(U8(rowBits-levels-1), item, t)
+		VPTERNLOGD(U8(0xf8), blockOnly, t, exit) // exit | t&blockOnly
 	}
 	next, lanesLeft := ZMM(), K()
 	KMOVW(some, lanesLeft)
 	VPXORD(next, next, next)
-	VPGATHERDD(Mem{Base: exits, Index: path, Scale: 4}, lanesLeft, next)
+	VPGATHERDD(Mem{Base: blocks, Index: exit, Scale: 4}, lanesLeft, next)
 	goOn, stop := K(), K()
 	VPMOVD2M(next, goOn)
 	KANDW(some, goOn, goOn)
@@ -199,59 +220,55 @@ func step(iota Mem, root, wide bool) {
 	gen.Leave()
 }
 
-// pair is a tree of ten levels: a block, and one below each of its exits.
-func pair(wide bool) {
-	gen.Func("walkPair"+suffix(wide), "finds the leaves of rows 0 to n-1 of a tree of ten levels.",
-		"func(numbers, bits *uint32, n int, nodes, codes *uint16)")
+// pair is a tree of ten levels: a block, and one below each of its exits. Such blocks have no exits.
+func pair(m mode) {
+	const (
+		levels = rootLevels
+		half   = 2 << levels // bytes of a block's columns
+	)
+	gen.Func("walkPair"+m.name+"AVX512", "finds the leaves of rows 0 to n-1 of a tree of ten levels.",
+		"func(numbers, bits *uint32, n int, blocks *uint32, codes *uint16)")
 	numbers, bits, n := gen.Arg("numbers"), gen.Arg("bits"), gen.Arg("n")
-	nodes, codes := gen.Arg("nodes"), gen.Arg("codes")
-	one, low := constant(1), constant(slots-1)
+	blocks, codes := gen.Arg("blocks"), gen.Arg("codes")
+	one, low := constant(1), constant(1<<levels-1)
 	i, row := GP64(), GP64()
+	// rows calls body for each row, groups for each sixteen.
+	rows := func(label string, body func()) {
+		XORL(i.As32(), i.As32())
+		XORL(row.As32(), row.As32())
+		Label(label)
+		body()
+		ADDQ(U32(1<<m.rowShift()), row)
+		INCQ(i)
+		CMPQ(i, n)
+		JLT(LabelRef(label))
+	}
+	groups := func(label string, body func(exit reg.VecVirtual)) {
+		XORL(i.As32(), i.As32())
+		Label(label)
+		b := ZMM()
+		VMOVDQU32(gen.Indexed(bits, i, 4, 0), b)
+		exit := descend(levels, b, one)
+		VPANDD(low, exit, exit)
+		body(exit)
+		VMOVDQU32(exit, gen.Indexed(numbers, i, 4, 0))
+		ADDQ(U8(16), i)
+		CMPQ(i, n)
+		JLT(LabelRef(label))
+	}
 	columns, limits := ZMM(), ZMM()
-	VMOVDQU64(gen.At(nodes, 0), columns)
-	VMOVDQU64(gen.At(nodes, 2*slots), limits)
-	XORL(i.As32(), i.As32())
-	XORL(row.As32(), row.As32())
-	Label("first")
-	compare(wide, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0))
-	ADDQ(U32(1<<rowShift(wide)), row)
-	INCQ(i)
-	CMPQ(i, n)
-	JLT(LabelRef("first"))
-	XORL(i.As32(), i.As32())
-	Label("paths")
-	b := ZMM()
-	VMOVDQU32(gen.Indexed(bits, i, 4, 0), b)
-	path := descend(b, one)
-	VPANDD(low, path, path)
-	VPSLLD(U8(levels), path, path)
-	VMOVDQU32(path, gen.Indexed(numbers, i, 4, 0))
-	ADDQ(U8(16), i)
-	CMPQ(i, n)
-	JLT(LabelRef("paths"))
-	XORL(i.As32(), i.As32())
-	XORL(row.As32(), row.As32())
-	Label("second")
-	block := GP64()
-	MOVL(gen.Indexed(numbers, i, 4, 0), block.As32())
-	SHLL(U8(7-levels), block.As32())
-	compare(wide, gen.Indexed(nodes, block, 1, blockSize), gen.Indexed(nodes, block, 1, blockSize+2*slots), codes, row,
-		gen.Indexed(bits, i, 4, 0))
-	ADDQ(U32(1<<rowShift(wide)), row)
-	INCQ(i)
-	CMPQ(i, n)
-	JLT(LabelRef("second"))
-	XORL(i.As32(), i.As32())
-	Label("leaves")
-	b = ZMM()
-	VMOVDQU32(gen.Indexed(bits, i, 4, 0), b)
-	path = descend(b, one)
-	VPANDD(low, path, path)
-	VPORD(gen.Indexed(numbers, i, 4, 0), path, path)
-	VMOVDQU32(path, gen.Indexed(numbers, i, 4, 0))
-	ADDQ(U8(16), i)
-	CMPQ(i, n)
-	JLT(LabelRef("leaves"))
+	VMOVDQU64(gen.At(blocks, 0), columns)
+	VMOVDQU64(gen.At(blocks, half), limits)
+	rows("first", func() { compare(m, levels, columns, limits, codes, row, gen.Indexed(bits, i, 4, 0)) })
+	groups("paths", func(exit reg.VecVirtual) { VPSLLD(U8(levels), exit, exit) })
+	rows("second", func() {
+		block := GP64()
+		MOVL(gen.Indexed(numbers, i, 4, 0), block.As32())
+		SHLL(U8(2), block.As32()) // from 32 leaves a block to 128 bytes
+		compare(m, levels, gen.Indexed(blocks, block, 1, 2*half), gen.Indexed(blocks, block, 1, 3*half), codes, row,
+			gen.Indexed(bits, i, 4, 0))
+	})
+	groups("leaves", func(exit reg.VecVirtual) { VPORD(gen.Indexed(numbers, i, 4, 0), exit, exit) })
 	gen.Leave()
 }
 
@@ -370,5 +387,58 @@ func rowMajor() {
 	ADDQ(U8(64), codes)
 	SUBQ(U8(32), n)
 	JGT(LabelRef("loop"))
+	gen.Leave()
+}
+
+// recode512 and recode256 are Recode.
+func recode512() {
+	gen.Func("recodeAVX512", "copies n codes from src to dst, with to for every code that equals from.",
+		"func(dst, src *uint16, n int, from, to int)")
+	dst, src, n := gen.Arg("dst"), gen.Arg("src"), gen.Arg("n")
+	from, to := ZMM(), ZMM()
+	VPBROADCASTW(gen.Arg("from").As32(), from)
+	VPBROADCASTW(gen.Arg("to").As32(), to)
+	i, lanes, all := GP64(), GP64(), GP64()
+	XORL(i.As32(), i.As32())
+	MOVQ(I32(-1), all)
+	Label("loop")
+	limit := GP64()
+	MOVL(U32(32), limit.As32())
+	CMPQ(n, limit)
+	CMOVQLT(n, limit)
+	BZHIQ(limit, all, lanes)
+	some, equal, x := K(), K(), ZMM()
+	KMOVD(lanes.As32(), some)
+	VMOVDQU16_Z(gen.Indexed(src, i, 2, 0), some, x)
+	VPCMPEQW(from, x, equal)
+	VMOVDQU16(to, equal, x)
+	VMOVDQU16(x, some, gen.Indexed(dst, i, 2, 0))
+	ADDQ(U8(32), i)
+	SUBQ(U8(32), n)
+	JGT(LabelRef("loop"))
+	gen.Leave()
+}
+
+func recode256() {
+	gen.Func("recodeAVX2", "is recodeAVX512 for n that are multiples of 16.", "func(dst, src *uint16, n int, from, to int)")
+	dst, src, n := gen.Arg("dst"), gen.Arg("src"), gen.Arg("n")
+	broadcast := func(name string) reg.VecVirtual {
+		x, y := XMM(), YMM()
+		VMOVD(gen.Arg(name).As32(), x)
+		VPBROADCASTW(x, y)
+		return y
+	}
+	from, to := broadcast("from"), broadcast("to")
+	i := GP64()
+	XORL(i.As32(), i.As32())
+	Label("loop")
+	x, equal := YMM(), YMM()
+	VMOVDQU(gen.Indexed(src, i, 2, 0), x)
+	VPCMPEQW(from, x, equal)
+	VPBLENDVB(equal, to, x, x)
+	VMOVDQU(x, gen.Indexed(dst, i, 2, 0))
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("loop"))
 	gen.Leave()
 }
