@@ -214,3 +214,51 @@ func TestSets(t *testing.T) {
 		}
 	})
 }
+
+// leafNumber walks a complete tree whose splits are in post-order.
+func leafNumber(goesRight func(word uint16) bool, splits []uint16) int {
+	if len(splits) == 0 {
+		return 0
+	}
+	below := len(splits) / 2
+	if goesRight(splits[2*below]) {
+		return below + 1 + leafNumber(goesRight, splits[below:2*below])
+	}
+	return leafNumber(goesRight, splits[:below])
+}
+
+func TestTrees(t *testing.T) {
+	eachTier(t, func(t *testing.T, k *kernel.Table) {
+		r := random(6)
+		for depth := 2; depth <= kernel.MaxTreeDepth; depth++ {
+			for _, n := range []int{0, 1, 2, 5} {
+				for _, inputs := range []int{1, 3, 500, 1<<16 - 30} {
+					arena := words(r, inputs+n*(depth-1)+1, k.Words)
+					want := slices.Clone(arena)
+					var trees []uint16
+					for i := range n {
+						splits := make([]uint16, 1<<depth-1)
+						for s := range splits {
+							splits[s] = uint16(r.IntN(inputs))
+							if i > 0 && r.IntN(4) == 0 {
+								splits[s] = uint16(inputs + r.IntN(i*(depth-1))) // what a tree before this one wrote
+							}
+						}
+						out := inputs + i*(depth-1)
+						for row := range k.Rows() {
+							leaf := leafNumber(func(w uint16) bool { return bit(want, int(w), row, k.Words) }, splits)
+							for b := range depth - 1 {
+								setBit(want, out+b, row, k.Words, leaf>>b&1 == 1)
+							}
+						}
+						trees = append(append(trees, splits...), uint16(out))
+					}
+					k.Trees(arena, depth, trees)
+					if !slices.Equal(arena, want) {
+						t.Fatalf("%d trees of depth %d, %d words: wrong", n, depth, inputs)
+					}
+				}
+			}
+		}
+	})
+}
