@@ -148,3 +148,10 @@ func one(b bool) int {
 	}
 	return 0
 }
+
+func narrow(dst []float32, v []float64) {
+	dst = dst[:len(v)]
+	for i, x := range v {
+		dst[i] = float32(x)
+	}
+}

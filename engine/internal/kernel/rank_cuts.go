@@ -149,7 +149,7 @@ func (q *Cuts) layOut(how ranking, buckets int) bool {
 		return false
 	}
 	q.steps = bits.Len(uint(most - 1)) // 1 cut: 0 steps and the last comparison
-	q.first = make([]uint16, last+2) // a load of 32 bits may start at the last
+	q.first = make([]uint16, last+2)   // a load of 32 bits may start at the last
 	below := 0
 	for b, k := range crowd {
 		q.first[b] = uint16(below)

@@ -200,4 +200,3 @@ func floor32(x float64) float32 {
 func below32(x float32) float32 { return math.Nextafter32(x, float32(math.Inf(-1))) }
 
 func above32(x float32) float32 { return math.Nextafter32(x, float32(math.Inf(1))) }
-

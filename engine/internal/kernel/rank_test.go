@@ -202,10 +202,21 @@ func TestRankOfSpecialCuts(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	inf, tiny := math.Inf(1), 5e-324
 	for _, cuts := range [][]float64{
-		{inf}, {-inf}, {-inf, inf}, {-inf, 0, inf}, {0}, {tiny}, {-tiny, tiny}, {-tiny, 0, tiny},
-		{-inf, -math.MaxFloat64, math.MaxFloat64, inf}, {-math.MaxFloat64, 1, 2, 3, 4, math.MaxFloat64},
-		{-1e-35, 1e-35}, {math.MaxFloat32, math.Nextafter(math.MaxFloat32, inf)}, {1, math.Nextafter(1, 2)},
-		{-inf, 1, 2, 3, 4, 5, 6, inf}, {1e-320, 1, 1e300, 1.1e300, 1.2e300, 1.3e300},
+		{inf},
+		{-inf},
+		{-inf, inf},
+		{-inf, 0, inf},
+		{0},
+		{tiny},
+		{-tiny, tiny},
+		{-tiny, 0, tiny},
+		{-inf, -math.MaxFloat64, math.MaxFloat64, inf},
+		{-math.MaxFloat64, 1, 2, 3, 4, math.MaxFloat64},
+		{-1e-35, 1e-35},
+		{math.MaxFloat32, math.Nextafter(math.MaxFloat32, inf)},
+		{1, math.Nextafter(1, 2)},
+		{-inf, 1, 2, 3, 4, 5, 6, inf},
+		{1e-320, 1, 1e300, 1.1e300, 1.2e300, 1.3e300},
 		{-1e300, -1e-300, -tiny, 0, tiny, 1e-300, 1e300},
 	} {
 		c := rankCase{draw: func() float64 { return math.Float64frombits(rng.Uint64()) }, cuts: cuts}

@@ -63,6 +63,8 @@ type Table struct {
 	Rank32x8 func(dst []uint8, q *Cuts, v []float32)
 	// Rank32x16 is Rank64x16 for float32 values.
 	Rank32x16 func(dst []uint16, q *Cuts, v []float32)
+	// Narrow rounds values, which may lie anywhere, to float32. dst is as long as v.
+	Narrow func(dst []float32, v []float64)
 
 	// Walk writes to at the leaves of rows 0 to len(at)-1 of the tree at node root of nodes, none deeper than depth. A
 	// column has stride codes.
@@ -188,6 +190,7 @@ func newPortable(tier Tier, w int) *Table {
 	}
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
+	t.Narrow = narrow
 	t.Shapley, t.Above, t.AboveOrNaN = shapley, testAbove, testAboveOrNaN
 	t.Walk, t.WalkSets = walk, walkSets
 	t.Recode, t.RowMajor, t.WalkBlocks, t.WalkPair = recode, rowMajor, walkBlocks, walkPair
