@@ -33,8 +33,8 @@ type bitBatch struct {
 const (
 	maxBitLeaves = 256     // leaf numbers are bytes
 	maxWords     = 1 << 16 // of an arena
-	// maxMasks bounds the distinct splits of a group: words beyond about a megabyte leave the second-level cache.
-	maxMasks = 12 << 10
+	// maxMasks bounds the distinct splits of a group: more words leave the second-level cache.
+	maxMasks = 18 << 10
 )
 
 // newBitGroup compiles trees whose masks are planned; ids numbers the splits' masks. It returns nil if the arena would
@@ -42,29 +42,42 @@ const (
 func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, ids map[split]uint32, k *kernels[F]) *bitGroup[F] {
 	g := &bitGroup[F]{plan: plan}
 	order := treeOrder(trees)
+	b := bitPlanner{m: m, ids: ids}
 	first, slots := 0, plan.size
 	for first < len(order) {
 		n, planes := batchOf(trees, order[first:])
-		b := bitPlanner{m: m, ids: ids, ops: g.ops, first: plan.size + n*planes, end: plan.size + n*planes}
+		b.first, b.end = plan.size+n*planes, plan.size+n*planes
 		for i, at := range order[first : first+n] {
-			l := b.tree(&trees[at], plan.size+i*planes)
+			number := b.coder.number(&trees[at])
+			l := b.tree(&trees[at], number, plan.size+i*planes)
 			if b.end > maxWords {
 				return nil
 			}
 			l.Bits = uint32(planes)
-			g.addLeaves(&trees[at], &l, m.Outputs, k)
+			g.addLeaves(&trees[at], number, &l, m.Outputs, k)
 			g.trees = append(g.trees, l)
 		}
-		g.ops, slots = b.ops, max(slots, b.end)
+		slots = max(slots, b.end)
 		first += n
 		t := &trees[order[first-1]]
-		g.batches = append(g.batches, bitBatch{ops: len(g.ops), trees: first, output: t.Output, vector: t.Vector})
+		g.batches = append(g.batches, bitBatch{ops: len(b.ops), trees: first, output: t.Output, vector: t.Vector})
 	}
-	g.words = slots
+	g.words, g.ops = slots, b.ops
 	aligned := kernel.Aligned[uint64](len(g.table)) // the kernels' look-ups load whole cache lines
 	copy(aligned, g.table)
-	g.table, g.ops = aligned, slices.Clip(g.ops)
+	// What grew by appending is copied to its size: programs stay for long.
+	g.table, g.ops, g.trees, g.vectors = aligned, exact(g.ops), exact(g.trees), exact(g.vectors)
 	return g
+}
+
+// exact returns a copy of v without spare capacity.
+func exact[T any](v []T) []T {
+	if len(v) == 0 {
+		return nil
+	}
+	c := make([]T, len(v))
+	copy(c, v)
+	return c
 }
 
 // treeOrder sorts trees by output: only trees of one output are added in one go. Outputs are independent, so their trees
@@ -113,9 +126,8 @@ func batchTrees(planes int) int {
 	}
 }
 
-// addLeaves writes a tree's leaf values.
-func (g *bitGroup[F]) addLeaves(t *forest.Tree, l *kernel.Leaves, outputs int, k *kernels[F]) {
-	number := leafCodes(t)
+// addLeaves writes a tree's leaf values, whose numbers are given.
+func (g *bitGroup[F]) addLeaves(t *forest.Tree, number []int, l *kernel.Leaves, outputs int, k *kernels[F]) {
 	if t.Vector {
 		l.Table = uint32(len(g.vectors))
 		own := make([]F, outputs<<l.Bits)
@@ -140,17 +152,23 @@ func (g *bitGroup[F]) addLeaves(t *forest.Tree, l *kernel.Leaves, outputs int, k
 type bitPlanner struct {
 	m     *forest.Model
 	ids   map[split]uint32
+	coder leafCoder
 	ops   []kernel.Op
 	first int   // slots from here on are free for intermediate results
 	end   int   // first slot that was never used
 	free  []int // used slots that are free again
+	// Memory of tree.
+	size  []int32 // nodes of each subtree
+	words []planeWords
+	stack []int32
 }
 
 // planeWords are the words of a subtree's leaf number; those of constant bits are noRows and allRows.
 type planeWords [kernel.MaxPlanes]uint16
 
-// tree plans a tree whose number's planes may be written to the words from out on.
-func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
+// tree plans a tree whose leaves have the given numbers, and whose number's planes may be written to the words from out
+// on.
+func (b *bitPlanner) tree(t *forest.Tree, number []int, out int) kernel.Leaves {
 	n := len(t.Nodes)
 	planes := bits.Len(uint(n))
 	if n == 0 {
@@ -160,7 +178,8 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 	for s := b.end - 1; s >= b.first; s-- {
 		b.free = append(b.free, s)
 	}
-	size := make([]int32, n) // nodes of each subtree
+	b.size, b.words = slices.Grow(b.size[:0], n)[:n], slices.Grow(b.words[:0], n)[:n]
+	size, words := b.size, b.words
 	for i := n - 1; i >= 0; i-- {
 		size[i] = 1
 		for _, c := range [2]int32{t.Nodes[i].Left, t.Nodes[i].Right} {
@@ -169,8 +188,6 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 			}
 		}
 	}
-	number := leafCodes(t)
-	words := make([]planeWords, n)
 	value := func(c int32) planeWords {
 		if c >= 0 {
 			return words[c]
@@ -182,7 +199,7 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 		return w
 	}
 	// Children before parents, the larger subtree first: fewest words wait.
-	stack := []int32{0}
+	stack := append(b.stack[:0], 0)
 	for len(stack) > 0 {
 		at := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -204,6 +221,7 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 		node := &t.Nodes[at]
 		mask := uint16(b.ids[newSplit(node, b.m.Arithmetic.FlushZero)])
 		left, right := value(node.Left), value(node.Right)
+		words[at] = planeWords{}
 		for p := range planes {
 			place := -1
 			if at == 0 {
@@ -216,6 +234,7 @@ func (b *bitPlanner) tree(t *forest.Tree, out int) kernel.Leaves {
 			b.release(right[p])
 		}
 	}
+	b.stack = stack
 	return kernel.Leaves{Planes: words[0], Bits: uint32(planes)}
 }
 

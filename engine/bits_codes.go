@@ -7,49 +7,14 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// leafCodes numbers a tree's leaves, with numbers below the next power of two, so that few operations find them: a
-// subtree whose leaves share a bit costs nothing for that bit. Small subtrees get aligned blocks of numbers; what is left
-// over of a block goes to leaves and subtrees that hang off large ones, which mix all bits anyway.
-func leafCodes(t *forest.Tree) []int {
-	n := len(t.Nodes)
-	codes := make([]int, n+1)
-	if n == 0 {
-		return codes
-	}
-	leaves := make([]int32, n) // below each node
-	count := func(c int32) int {
-		if c < 0 {
-			return 1
-		}
-		return int(leaves[c])
-	}
-	for i := n - 1; i >= 0; i-- {
-		leaves[i] = int32(count(t.Nodes[i].Left) + count(t.Nodes[i].Right))
-	}
-	type task struct {
-		child int32
-		own   []block
-	}
-	all := []block{{log: uint8(bits.Len(uint(n)))}}
-	for stack := []task{{0, all}}; len(stack) > 0; {
-		at := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if at.child < 0 {
-			codes[^at.child] = int(smallest(at.own).start)
-			continue
-		}
-		node := &t.Nodes[at.child]
-		left, right := count(node.Left), count(node.Right)
-		// The larger child chooses first if it can have one block, else the smaller.
-		if whole := holds(at.own, max(left, right)); whole && left > right || !whole && left <= right {
-			taken, rest := allot(at.own, left, false)
-			stack = append(stack, task{node.Left, taken}, task{node.Right, rest})
-		} else {
-			taken, rest := allot(at.own, right, true)
-			stack = append(stack, task{node.Left, rest}, task{node.Right, taken})
-		}
-	}
-	return codes
+// leafCoder numbers trees' leaves, with numbers below the next power of two, so that few operations find them: a subtree
+// whose leaves share a bit costs nothing for that bit. Small subtrees get aligned blocks of numbers; what is left over of
+// a block goes to leaves and subtrees that hang off large ones, which mix all bits anyway.
+type leafCoder struct {
+	leaves []int32 // below each node
+	codes  []int   // of leaves
+	pool   []block // memory of the lists below
+	stack  []allotment
 }
 
 // block is the numbers start to start+2^log-1; start is a multiple of 2^log.
@@ -58,63 +23,109 @@ type block struct {
 	log   uint8
 }
 
-func smallest(own []block) block {
-	best := own[0]
-	for _, b := range own[1:] {
-		if b.log < best.log {
-			best = b
+// allotment is the numbers of a subtree.
+type allotment struct {
+	child int32
+	own   []block
+}
+
+// number returns the leaves' numbers, valid until the next call.
+func (c *leafCoder) number(t *forest.Tree) []int {
+	n := len(t.Nodes)
+	c.codes = slices.Grow(c.codes[:0], n+1)[:n+1]
+	if n == 0 {
+		c.codes[0] = 0
+		return c.codes
+	}
+	c.leaves = slices.Grow(c.leaves[:0], n)[:n]
+	for i := n - 1; i >= 0; i-- {
+		c.leaves[i] = c.count(t.Nodes[i].Left) + c.count(t.Nodes[i].Right)
+	}
+	c.pool = append(c.pool[:0], block{log: uint8(bits.Len(uint(n)))})
+	c.stack = append(c.stack[:0], allotment{0, c.pool[:1:1]})
+	for len(c.stack) > 0 {
+		at := c.stack[len(c.stack)-1]
+		c.stack = c.stack[:len(c.stack)-1]
+		if at.child < 0 {
+			c.codes[^at.child] = int(smallest(at.own).start)
+			continue
+		}
+		node := &t.Nodes[at.child]
+		left, right := c.count(node.Left), c.count(node.Right)
+		// The larger child chooses first if it can have one block, else the smaller.
+		if whole := holds(at.own, max(left, right)); whole && left > right || !whole && left <= right {
+			taken, rest := c.allot(at.own, int(left), false)
+			c.stack = append(c.stack, allotment{node.Left, taken}, allotment{node.Right, rest})
+		} else {
+			taken, rest := c.allot(at.own, int(right), true)
+			c.stack = append(c.stack, allotment{node.Left, rest}, allotment{node.Right, taken})
 		}
 	}
-	return best
+	return c.codes
+}
+
+func (c *leafCoder) count(child int32) int32 {
+	if child < 0 {
+		return 1
+	}
+	return c.leaves[child]
+}
+
+func smallest(own []block) block {
+	return slices.MinFunc(own, func(a, b block) int { return int(a.log) - int(b.log) })
 }
 
 // holds reports whether one of several blocks has n numbers.
-func holds(own []block, n int) bool {
-	return len(own) > 1 && slices.ContainsFunc(own, func(b block) bool { return 1<<b.log >= n })
+func holds(own []block, n int32) bool {
+	return len(own) > 1 && slices.ContainsFunc(own, func(b block) bool { return int32(1)<<b.log >= n })
 }
 
 // allot takes n numbers out of own, from the upper end of a block if upper is set.
-func allot(own []block, n int, upper bool) (taken, rest []block) {
-	taken = make([]block, 0, 4)
-	rest = make([]block, len(own), len(own)+8)
-	copy(rest, own)
+func (c *leafCoder) allot(own []block, n int, upper bool) (taken, rest []block) {
+	most := len(own) + bits.Len16(^uint16(0)) // each block that is cut leaves one of each size at most
+	if cap(c.pool)-len(c.pool) < 2*most {
+		c.pool = make([]block, 0, max(4096, 4*most)) // lists in the old memory stay where they are
+	}
+	at := len(c.pool)
+	c.pool = c.pool[:at+2*most]
+	taken, rest = c.pool[at:at:at+most], append(c.pool[at+most:at+most:at+2*most], own...)
 	for n > 0 {
-		// The smallest block that holds n, else the largest.
-		best := -1
-		for i, b := range rest {
-			switch {
-			case best < 0, 1<<b.log >= n && (1<<rest[best].log < n || b.log < rest[best].log),
-				1<<rest[best].log < n && b.log > rest[best].log:
-				best = i
-			}
-		}
-		b := rest[best]
-		rest[best] = rest[len(rest)-1]
+		i := fittest(rest, n)
+		b := rest[i]
+		rest[i] = rest[len(rest)-1]
 		rest = rest[:len(rest)-1]
-		for b.log > 0 && 1<<b.log > n {
-			// Half of the block is enough, or one half and a part of the other.
+		for n > 0 && 1<<b.log > n {
+			// One half is enough, or one half and a part of the other.
 			b.log--
-			low, high := b, block{start: b.start + 1<<b.log, log: b.log}
+			first, second := b, block{start: b.start + 1<<b.log, log: b.log}
 			if upper {
-				low, high = high, low
+				first, second = second, first
 			}
-			if n >= 1<<b.log {
-				taken = append(taken, low)
-				n -= 1 << b.log
-				b = high
+			if n < 1<<b.log {
+				rest, b = append(rest, second), first
 			} else {
-				rest = append(rest, high)
-				b = low
-			}
-			if n == 0 {
-				rest = append(rest, b)
-				break
+				taken, b = append(taken, first), second
+				n -= 1 << b.log
 			}
 		}
-		if n > 0 {
-			taken = append(taken, b)
-			n -= 1 << b.log
+		if n == 0 {
+			rest = append(rest, b)
+			break
 		}
+		taken = append(taken, b)
+		n -= 1 << b.log
 	}
 	return taken, rest
+}
+
+// fittest returns the smallest block with n numbers, or else the largest one.
+func fittest(own []block, n int) int {
+	best := 0
+	for i, b := range own {
+		fits, bestFits := 1<<b.log >= n, 1<<own[best].log >= n
+		if fits && (!bestFits || b.log < own[best].log) || !fits && !bestFits && b.log > own[best].log {
+			best = i
+		}
+	}
+	return best
 }

@@ -6,14 +6,7 @@ import (
 
 	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/engine/enginetest"
-	"github.com/treeline-ml/treeline/engine/internal/kernel"
 )
-
-// The whole suite, edges of size included, with all trees in deep groups.
-func TestDeepConformance(t *testing.T) {
-	tiers := kernel.Tables()
-	enginetest.Run(t, engine.CompileDeep(tiers[len(tiers)-1]))
-}
 
 // Each tier, over several batches of rows.
 func TestDeepTiers(t *testing.T) {
@@ -23,12 +16,12 @@ func TestDeepTiers(t *testing.T) {
 		"few":       {Trees: 12, Leaves: 40, Features: 5, Outputs: 2},
 		"many cuts": {Trees: 3, Leaves: 5000, Features: 2, Outputs: 1},
 	}
-	for _, k := range kernel.Tables() {
+	for _, tier := range engine.Tiers() {
 		for name, shape := range shapes {
-			t.Run(k.Tier.String()+"/"+name, func(t *testing.T) {
+			t.Run(tier+"/"+name, func(t *testing.T) {
 				for seed := range uint64(8) {
 					rng := rand.New(rand.NewPCG(seed, 11))
-					enginetest.Check(t, engine.CompileDeep(k), enginetest.Model(rng, shape), rng, 500+rng.IntN(700))
+					enginetest.Check(t, forced(tier, engine.CompileDeep), enginetest.Model(rng, shape), rng, 500+rng.IntN(700))
 				}
 			})
 		}
