@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -266,5 +267,26 @@ func TestIntegersAreRoundedOnce(t *testing.T) {
 	got := make([]float64, 1)
 	if err := p.Score(got, b); err != nil || got[0] != 12 {
 		t.Errorf("got %v, %v, want 12", got, err)
+	}
+}
+
+// As many trees as nobody trains: one table of cuts cannot hold their splits.
+func TestMillionTrees(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	m := &forest.Model{Outputs: 1, Base: []float64{0}, Scale: 1, Link: forest.Link{Slope: 1, Divisor: 1}}
+	for f := range 10 {
+		m.Features = append(m.Features, forest.Feature{Name: strconv.Itoa(f)})
+	}
+	for range 1_000_000 {
+		m.Trees = append(m.Trees, forest.Tree{
+			Nodes:  []forest.Node{{Feature: int32(rng.IntN(10)), Threshold: rng.NormFloat64(), Left: ^0, Right: ^1}},
+			Leaves: []float64{rng.NormFloat64(), rng.NormFloat64()},
+		})
+	}
+	m.Iterations = len(m.Trees)
+	p := mustCompile(t, m, engine.Options{})
+	for _, rows := range []int{1, 5} {
+		table := enginetest.NewTable(rng, m, rows)
+		enginetest.Compare(t, p, table, enginetest.Expect(m, engine.Options{}, table, nil), nil, 0, rows, 1)
 	}
 }
