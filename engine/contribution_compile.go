@@ -167,17 +167,14 @@ func (b *gameBuilder) shares() error {
 		return fmt.Errorf("%w: save the model with its statistics (LightGBM's internal_count and leaf_count, XGBoost's sum_hessian)", ErrNoCover)
 	}
 	cover := func(i int, child int32) (float64, error) {
-		weight, what, at := 0.0, "node", child
+		what, at, weights := "node", child, t.NodeCover
 		if child < 0 {
-			what, at = "leaf", ^child
-			weight = t.LeafCover[at]
-		} else {
-			weight = t.NodeCover[at]
+			what, at, weights = "leaf", ^child, t.LeafCover
 		}
-		if !(weight >= 0) || math.IsInf(weight, 0) {
-			return 0, fmt.Errorf("node %d: %w: that of its %s %d is %v", i, ErrNoCover, what, at, weight)
+		if w := weights[at]; !(w >= 0) || math.IsInf(w, 0) {
+			return 0, fmt.Errorf("node %d: %w that can be used: that of %s %d is %v", i, ErrNoCover, what, at, w)
 		}
-		return weight, nil
+		return weights[at], nil
 	}
 	for i := range t.Nodes {
 		left, err := cover(i, t.Nodes[i].Left)

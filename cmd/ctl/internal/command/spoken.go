@@ -32,6 +32,7 @@ func spoken(err error) string {
 		{forest.ErrInvalid, "forest: "},
 		{engine.ErrModel, "engine: "},
 		{engine.ErrShape, "engine: "},
+		{engine.ErrNoCover, "engine: "},
 	} {
 		if errors.Is(err, known.err) {
 			text = without(text, known.err.Error(), known.prefix)

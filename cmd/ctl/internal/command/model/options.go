@@ -23,6 +23,7 @@ type options struct {
 	threads     int
 	rowErrors   rowErrors
 	ignoreExtra bool
+	explanation explanation
 	mem         memory.Allocator // of records
 }
 
@@ -60,7 +61,9 @@ func (o *options) compile(src source) (*engine.Program, error) {
 	if err := o.check(src.Model); err != nil {
 		return nil, err
 	}
-	eo := engine.Options{Iterations: o.iterations}
+	eo := engine.Options{
+		Iterations: o.iterations, Contributions: o.explanation.contributions, Leaves: o.explanation.leaves,
+	}
 	if o.missing.set {
 		eo.Missing = &o.missing.value
 	}

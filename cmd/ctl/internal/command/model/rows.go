@@ -57,7 +57,7 @@ func openRows(ctx context.Context, path string, m *forest.Model, p *engine.Progr
 		return nil, bindError(path, err)
 	}
 	stream, err := file.Open(ctx, path, file.Options{
-		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: batchRows, MaxBytes: maxBytes, Alloc: o.mem,
+		Columns: slices.Concat(all.Columns(), allowed), Hint: schema, Threads: o.threadCount(), BatchRows: o.explanation.batchRows(p), MaxBytes: maxBytes, Alloc: o.mem,
 	})
 	if err != nil {
 		return nil, readError(err)

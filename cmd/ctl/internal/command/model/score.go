@@ -37,10 +37,16 @@ The output has the columns raw (or raw_0..raw_k), the margin in the library's ow
 pred_0..pred_k), what the library's predict returns; float32 libraries give float32 columns. The output appears under
 its name only when it is complete.
 
+With --contributions it also has what each feature adds to the margin (SHAP values, as LightGBM's pred_contrib and XGBoost's
+pred_contribs): contrib_<feature> and expected, which add up to raw; for several outputs contrib_<output>_<feature> and
+expected_<output>. With --leaves it has leaf_<tree>, the leaf that the row reaches in each tree, numbered as the library's
+own pred_leaf or apply.
+
 ` + modelArgument,
 		Example: `  ctl model score --model model.txt --input rows.parquet --output scores.parquet
   ctl model score --model models:/churn@Champion --input rows.parquet --output scores.parquet
-  ctl model score --model model.ubj --input rows.csv --output scores.csv --missing -999 --row-errors null`,
+  ctl model score --model model.ubj --input rows.csv --output scores.csv --missing -999 --row-errors null
+  ctl model score --model model.txt --input rows.parquet --output why.parquet --contributions`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFiles(input, output); err != nil {
@@ -70,6 +76,8 @@ its name only when it is complete.
 	f.StringVar(&path, "model", "", "`MODEL` file, directory that holds one, or version in MLflow")
 	f.StringVar(&input, "input", "", "rows to score, a .parquet, .arrow or .csv file `F`")
 	f.StringVar(&output, "output", "", "where the scores go, a .parquet, .arrow or .csv file `F`")
+	f.BoolVar(&o.explanation.contributions, "contributions", false, "add what each feature contributes to the margin (SHAP values)")
+	f.BoolVar(&o.explanation.leaves, "leaves", false, "add the leaf that the row reaches in each tree")
 	o.flags(f)
 	for _, name := range []string{"model", "input", "output"} {
 		_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist
@@ -121,7 +129,8 @@ func (j *job) run(ctx context.Context, bar *render.Progress) (int64, error) {
 	}
 	defer rows.close()
 	bar.Total(rows.total)
-	schema := arrow.NewSchema(frame.ScoreFields(j.program, true), nil)
+	fields := append(frame.ScoreFields(j.program, true), j.options.explanation.fields(j.program, j.source.Model.Features)...)
+	schema := arrow.NewSchema(fields, nil)
 	w, err := file.Create(j.output, schema, file.WriteOptions{Alloc: j.options.mem})
 	if err != nil {
 		return 0, writeError(err)
@@ -172,7 +181,7 @@ func (j *job) pipe(ctx context.Context, in *rowSource, schema *arrow.Schema, w *
 func (j *job) scoreAll(ctx context.Context, b *frame.Binding, schema *arrow.Schema, in <-chan arrow.Record, out chan<- arrow.Record) error {
 	defer close(out)
 	sc := &scorer{
-		program: j.program, binding: b, block: j.program.NewBlock(),
+		program: j.program, binding: b, block: j.program.NewBlock(), explanation: j.options.explanation,
 		threads: j.options.threadCount(), null: j.options.rowErrors.null,
 	}
 	var s scores
@@ -184,6 +193,7 @@ func (j *job) scoreAll(ctx context.Context, b *frame.Binding, schema *arrow.Sche
 			return fmt.Errorf("%s: %w", j.input, err)
 		}
 		cols := frame.ScoreColumns(j.options.mem, j.program, s.margins, s.preds, true, s.refusedOrNil())
+		cols = append(cols, j.options.explanation.columns(j.options.mem, j.program, &s, int(rows))...)
 		scored := array.NewRecord(schema, cols, rows)
 		for _, col := range cols {
 			col.Release()

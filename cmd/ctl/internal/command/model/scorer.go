@@ -19,6 +19,9 @@ type scorer struct {
 	program *engine.Program
 	binding *frame.Binding
 	block   *engine.Block
+
+	explanation explanation
+
 	threads int
 	null    bool // refused rows get null scores instead of ending the run
 	rows    int64
@@ -27,6 +30,8 @@ type scorer struct {
 // scores are the results of one record: row-major margins and predictions. Refused is nil, or says which rows have none.
 type scores struct {
 	margins, preds []float64
+	contributions  []float64
+	leaves         []int32
 	refused        []bool
 }
 
@@ -55,6 +60,9 @@ func (sc *scorer) score(rec arrow.Record, s *scores) error {
 	}
 	if err := sc.program.Predict(s.preds, s.margins); err != nil {
 		return fmt.Errorf("scoring rows from %d on: %w", sc.rows, err)
+	}
+	if err := sc.explanation.explain(sc.program, sc.block, sc.threads, s); err != nil {
+		return fmt.Errorf("explaining rows from %d on: %w", sc.rows, err)
 	}
 	sc.rows += int64(rows)
 	return nil
