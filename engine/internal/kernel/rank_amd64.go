@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func rankPairs64AVX512(dst *uint8, q *uint64, v *float64, n int)
 
+// rankCentred64AVX512 ranks n > 0 values by the pairTable q.
+//
+//go:noescape
+func rankCentred64AVX512(dst *uint8, q *uint64, v *float64, n int)
+
 // rankFew64x8AVX512 ranks n > 0 values by the bucketTable q.
 //
 //go:noescape
@@ -43,6 +48,11 @@ func rankLog64x16AVX512(dst *uint16, q *uint64, v *float64, n int)
 //
 //go:noescape
 func rankPairs32AVX512(dst *uint8, q *uint64, v *float32, n int)
+
+// rankCentred32AVX512 ranks n > 0 values by the pairTable q.
+//
+//go:noescape
+func rankCentred32AVX512(dst *uint8, q *uint64, v *float32, n int)
 
 // rankFew32x8AVX512 ranks n > 0 values by the bucketTable q.
 //

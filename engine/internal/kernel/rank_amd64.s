@@ -85,9 +85,11 @@ TEXT ·rankPairs64AVX512(SB), NOSPLIT, $768-32
 	MOVQ         8(AX), SI
 	SUBQ         SI, DI
 	VPTERNLOGD   $0xff, Z6, Z6, Z6
-	VMOVDQU32    rankEven<>+0(SB), Z7
-	VMOVDQU32    rankOdd<>+0(SB), Z8
-	VMOVDQU32    rankUnpack<>+0(SB), Z9
+	VPSRLD       $0x1f, Z6, Z7
+	VPSLLD       $0x10, Z7, Z7
+	VMOVDQU32    rankEven<>+0(SB), Z8
+	VMOVDQU32    rankOdd<>+0(SB), Z9
+	VMOVDQU32    rankUnpack<>+0(SB), Z10
 
 group:
 	MOVQ      $-1, SI
@@ -98,185 +100,513 @@ group:
 	MOVQ      SI, R9
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z (DX), K1, Z10
-	VMOVUPD   Z10, (R8)
+	VMOVUPD.Z (DX), K1, Z11
+	VMOVUPD   Z11, (R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 64(DX), K1, Z10
-	VMOVUPD   Z10, 64(R8)
+	VMOVUPD.Z 64(DX), K1, Z11
+	VMOVUPD   Z11, 64(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 128(DX), K1, Z10
-	VMOVUPD   Z10, 128(R8)
+	VMOVUPD.Z 128(DX), K1, Z11
+	VMOVUPD   Z11, 128(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 192(DX), K1, Z10
-	VMOVUPD   Z10, 192(R8)
+	VMOVUPD.Z 192(DX), K1, Z11
+	VMOVUPD   Z11, 192(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 256(DX), K1, Z10
-	VMOVUPD   Z10, 256(R8)
+	VMOVUPD.Z 256(DX), K1, Z11
+	VMOVUPD   Z11, 256(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 320(DX), K1, Z10
-	VMOVUPD   Z10, 320(R8)
+	VMOVUPD.Z 320(DX), K1, Z11
+	VMOVUPD   Z11, 320(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 384(DX), K1, Z10
-	VMOVUPD   Z10, 384(R8)
+	VMOVUPD.Z 384(DX), K1, Z11
+	VMOVUPD   Z11, 384(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x08, R9
-	VMOVUPD.Z 448(DX), K1, Z10
-	VMOVUPD   Z10, 448(R8)
+	VMOVUPD.Z 448(DX), K1, Z11
+	VMOVUPD   Z11, 448(R8)
 	MOVQ      R8, DX
 
 whole:
 	KMOVQ            SI, K1
-	KXORW            K2, K2, K2
-	VMOVUPD          (DX), Z10
-	VMOVUPD          64(DX), Z12
-	VCVTPD2PS.RD_SAE Z10, Y11
-	VCVTPD2PS.RD_SAE Z12, Y10
-	VINSERTF64X4     $0x01, Y10, Z11, Z10
-	VMINPS           Z10, Z1, Z10
-	VMINPS           Z2, Z10, Z10
-	VMAXPS           Z10, Z0, Z10
-	VMULPS           Z3, Z10, Z12
-	VADDPS           Z4, Z12, Z12
-	VPSRLD           X5, Z12, Z12
-	VEXTRACTI64X4    $0x01, Z12, Y11
+	KXORW            K7, K7, K2
+	VMOVUPD          (DX), Z11
+	VMOVUPD          64(DX), Z13
+	VCVTPD2PS.RD_SAE Z11, Y12
+	VCVTPD2PS.RD_SAE Z13, Y11
+	VINSERTF64X4     $0x01, Y11, Z12, Z11
+	VMINPS           Z11, Z1, Z11
+	VMINPS           Z2, Z11, Z11
+	VMAXPS           Z11, Z0, Z11
+	VMULPS           Z3, Z11, Z13
+	VADDPS           Z4, Z13, Z13
+	VPSRLD           X5, Z13, Z13
+	VEXTRACTI64X4    $0x01, Z13, Y12
+	VXORPS           Z14, Z14, Z14
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y13*8), K3, Z14
 	VXORPS           Z13, Z13, Z13
 	KXNORW           K7, K7, K3
 	VPGATHERDQ       (DI)(Y12*8), K3, Z13
-	VXORPS           Z12, Z12, Z12
-	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y11*8), K3, Z12
-	VMOVDQA64        Z7, Z14
-	VPERMI2D         Z12, Z13, Z14
 	VMOVDQA64        Z8, Z15
-	VPERMI2D         Z12, Z13, Z15
-	VCMPPS           $0x1e, Z14, Z10, K3
-	VCMPPS           $0x08, Z14, Z10, K4
-	KORW             K4, K2, K2
-	VPSUBD           Z6, Z15, K3, Z15
-	VMOVUPD          128(DX), Z10
-	VMOVUPD          192(DX), Z12
-	VCVTPD2PS.RD_SAE Z10, Y11
-	VCVTPD2PS.RD_SAE Z12, Y10
-	VINSERTF64X4     $0x01, Y10, Z11, Z10
-	VMINPS           Z10, Z1, Z10
-	VMINPS           Z2, Z10, Z10
-	VMAXPS           Z10, Z0, Z10
-	VMULPS           Z3, Z10, Z12
-	VADDPS           Z4, Z12, Z12
-	VPSRLD           X5, Z12, Z12
-	VEXTRACTI64X4    $0x01, Z12, Y11
-	VXORPS           Z13, Z13, Z13
-	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y12*8), K3, Z13
-	VXORPS           Z12, Z12, Z12
-	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y11*8), K3, Z12
-	VMOVDQA64        Z7, Z14
-	VPERMI2D         Z12, Z13, Z14
-	VMOVDQA64        Z8, Z16
-	VPERMI2D         Z12, Z13, Z16
-	VCMPPS           $0x1e, Z14, Z10, K3
-	VCMPPS           $0x08, Z14, Z10, K4
+	VPERMI2D         Z13, Z14, Z15
+	VMOVDQA64        Z9, Z16
+	VPERMI2D         Z13, Z14, Z16
+	VCMPPS           $0x1e, Z15, Z11, K3
+	VCMPPS           $0x00, Z15, Z11, K4
 	KORW             K4, K2, K2
 	VPSUBD           Z6, Z16, K3, Z16
-	VMOVUPD          256(DX), Z10
-	VMOVUPD          320(DX), Z12
-	VCVTPD2PS.RD_SAE Z10, Y11
-	VCVTPD2PS.RD_SAE Z12, Y10
-	VINSERTF64X4     $0x01, Y10, Z11, Z10
-	VMINPS           Z10, Z1, Z10
-	VMINPS           Z2, Z10, Z10
-	VMAXPS           Z10, Z0, Z10
-	VMULPS           Z3, Z10, Z12
-	VADDPS           Z4, Z12, Z12
-	VPSRLD           X5, Z12, Z12
-	VEXTRACTI64X4    $0x01, Z12, Y11
-	VXORPS           Z13, Z13, Z13
+	VMOVUPD          128(DX), Z13
+	VMOVUPD          192(DX), Z14
+	VCVTPD2PS.RD_SAE Z13, Y12
+	VCVTPD2PS.RD_SAE Z14, Y13
+	VINSERTF64X4     $0x01, Y13, Z12, Z13
+	VMINPS           Z13, Z1, Z13
+	VMINPS           Z2, Z13, Z13
+	VMAXPS           Z13, Z0, Z13
+	VMULPS           Z3, Z13, Z14
+	VADDPS           Z4, Z14, Z14
+	VPSRLD           X5, Z14, Z14
+	VEXTRACTI64X4    $0x01, Z14, Y12
+	VXORPS           Z15, Z15, Z15
 	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y12*8), K3, Z13
-	VXORPS           Z12, Z12, Z12
+	VPGATHERDQ       (DI)(Y14*8), K3, Z15
+	VXORPS           Z14, Z14, Z14
 	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y11*8), K3, Z12
-	VMOVDQA64        Z7, Z14
-	VPERMI2D         Z12, Z13, Z14
+	VPGATHERDQ       (DI)(Y12*8), K3, Z14
 	VMOVDQA64        Z8, Z17
-	VPERMI2D         Z12, Z13, Z17
-	VCMPPS           $0x1e, Z14, Z10, K3
-	VCMPPS           $0x08, Z14, Z10, K4
-	KORW             K4, K2, K2
-	VPSUBD           Z6, Z17, K3, Z17
-	VMOVUPD          384(DX), Z10
-	VMOVUPD          448(DX), Z12
-	VCVTPD2PS.RD_SAE Z10, Y11
-	VCVTPD2PS.RD_SAE Z12, Y10
-	VINSERTF64X4     $0x01, Y10, Z11, Z10
-	VMINPS           Z10, Z1, Z10
-	VMINPS           Z2, Z10, Z10
-	VMAXPS           Z10, Z0, Z10
-	VMULPS           Z3, Z10, Z12
-	VADDPS           Z4, Z12, Z12
-	VPSRLD           X5, Z12, Z12
-	VEXTRACTI64X4    $0x01, Z12, Y11
-	VXORPS           Z13, Z13, Z13
-	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y12*8), K3, Z13
-	VXORPS           Z12, Z12, Z12
-	KXNORW           K7, K7, K3
-	VPGATHERDQ       (DI)(Y11*8), K3, Z12
-	VMOVDQA64        Z7, Z14
-	VPERMI2D         Z12, Z13, Z14
-	VMOVDQA64        Z8, Z18
-	VPERMI2D         Z12, Z13, Z18
-	VCMPPS           $0x1e, Z14, Z10, K3
-	VCMPPS           $0x08, Z14, Z10, K4
+	VPERMI2D         Z14, Z15, Z17
+	VMOVDQA64        Z9, Z18
+	VPERMI2D         Z14, Z15, Z18
+	VCMPPS           $0x1e, Z17, Z13, K3
+	VCMPPS           $0x00, Z17, Z13, K4
 	KORW             K4, K2, K2
 	VPSUBD           Z6, Z18, K3, Z18
-	KORTESTW         K2, K2
-	JZ               settled
-	LEAQ             512(SP), SI
-	VMOVDQU32        Z15, (SI)
-	VMOVDQU32        Z16, 64(SI)
-	VMOVDQU32        Z17, 128(SI)
-	VMOVDQU32        Z18, 192(SI)
-	MOVQ             16(AX), R8
-	MOVQ             DX, R9
-	MOVQ             $+8, R10
+	VMOVUPD          256(DX), Z14
+	VMOVUPD          320(DX), Z15
+	VCVTPD2PS.RD_SAE Z14, Y12
+	VCVTPD2PS.RD_SAE Z15, Y14
+	VINSERTF64X4     $0x01, Y14, Z12, Z14
+	VMINPS           Z14, Z1, Z14
+	VMINPS           Z2, Z14, Z14
+	VMAXPS           Z14, Z0, Z14
+	VMULPS           Z3, Z14, Z15
+	VADDPS           Z4, Z15, Z15
+	VPSRLD           X5, Z15, Z15
+	VEXTRACTI64X4    $0x01, Z15, Y12
+	VXORPS           Z17, Z17, Z17
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y15*8), K3, Z17
+	VXORPS           Z15, Z15, Z15
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y12*8), K3, Z15
+	VMOVDQA64        Z8, Z19
+	VPERMI2D         Z15, Z17, Z19
+	VMOVDQA64        Z9, Z20
+	VPERMI2D         Z15, Z17, Z20
+	VCMPPS           $0x1e, Z19, Z14, K3
+	VCMPPS           $0x00, Z19, Z14, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z20, K3, Z20
+	VMOVUPD          384(DX), Z15
+	VMOVUPD          448(DX), Z17
+	VCVTPD2PS.RD_SAE Z15, Y12
+	VCVTPD2PS.RD_SAE Z17, Y15
+	VINSERTF64X4     $0x01, Y15, Z12, Z15
+	VMINPS           Z15, Z1, Z15
+	VMINPS           Z2, Z15, Z15
+	VMAXPS           Z15, Z0, Z15
+	VMULPS           Z3, Z15, Z17
+	VADDPS           Z4, Z17, Z17
+	VPSRLD           X5, Z17, Z17
+	VEXTRACTI64X4    $0x01, Z17, Y12
+	VXORPS           Z19, Z19, Z19
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y17*8), K3, Z19
+	VXORPS           Z17, Z17, Z17
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y12*8), K3, Z17
+	VMOVDQA64        Z8, Z21
+	VPERMI2D         Z17, Z19, Z21
+	VMOVDQA64        Z9, Z22
+	VPERMI2D         Z17, Z19, Z22
+	VCMPPS           $0x1e, Z21, Z15, K3
+	VCMPPS           $0x00, Z21, Z15, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z22, K3, Z22
+	MOVL             68(AX), SI
+	TESTQ            SI, SI
+	JZ               peeled
+	LEAQ             72(AX), R8
+
+peel:
+	VBROADCASTSS (R8), Z17
+	VCMPPS       $0x1e, Z17, Z11, K3
+	VCMPPS       $0x00, Z17, Z11, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z16, K3, Z16
+	VCMPPS       $0x1e, Z17, Z13, K3
+	VCMPPS       $0x00, Z17, Z13, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z18, K3, Z18
+	VCMPPS       $0x1e, Z17, Z14, K3
+	VCMPPS       $0x00, Z17, Z14, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z20, K3, Z20
+	VCMPPS       $0x1e, Z17, Z15, K3
+	VCMPPS       $0x00, Z17, Z15, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z22, K3, Z22
+	ADDQ         $0x04, R8
+	DECQ         SI
+	JNZ          peel
+
+peeled:
+	VMOVDQA64  Z16, Z11
+	VPTERNLOGD $0xfe, Z18, Z20, Z11
+	VPORD      Z22, Z11, Z11
+	VPTESTMD   Z7, Z11, K3
+	KORW       K2, K3, K3
+	KORTESTW   K3, K3
+	JZ         settled
+	LEAQ       512(SP), SI
+	VPANDND    Z16, Z7, Z16
+	VMOVDQU32  Z16, (SI)
+	VPANDND    Z18, Z7, Z18
+	VMOVDQU32  Z18, 64(SI)
+	VPANDND    Z20, Z7, Z20
+	VMOVDQU32  Z20, 128(SI)
+	VPANDND    Z22, Z7, Z22
+	VMOVDQU32  Z22, 192(SI)
+	MOVL       60(AX), R10
+	MOVQ       16(AX), R8
+	KORTESTW   K2, K2
+	JZ         crowded
+	MOVL       64(AX), R9
+	ADDQ       R9, R10
+
+crowded:
+	MOVQ DX, R9
+	MOVQ $+8, R11
 
 settle:
-	VMOVDQU32 (SI), Y11
-	VMOVUPD   (R9), Z10
+	MOVQ      R10, R12
+	VMOVDQU32 (SI), Y12
+	VMOVUPD   (R9), Z11
 
 raise:
-	VXORPS     Z12, Z12, Z12
-	KXNORW     K7, K7, K3
-	VGATHERDPD (R8)(Y11*8), K3, Z12
-	VCMPPD     $0x1e, Z12, Z10, K3
-	VPSUBD     Y6, Y11, K3, Y11
-	KORTESTW   K3, K3
+	KXNORW     K7, K7, K2
+	VXORPS     Z13, Z13, Z13
+	VGATHERDPD (R8)(Y12*8), K2, Z13
+	VCMPPD     $0x1e, Z13, Z11, K2
+	VPSUBD     Y6, Y12, K2, Y12
+	DECQ       R12
 	JNZ        raise
-	VMOVDQU32  Y11, (SI)
+	VMOVDQU32  Y12, (SI)
 	ADDQ       $0x20, SI
 	ADDQ       $0x40, R9
-	DECQ       R10
+	DECQ       R11
 	JNZ        settle
 	LEAQ       512(SP), SI
-	VMOVDQU32  (SI), Z15
-	VMOVDQU32  64(SI), Z16
-	VMOVDQU32  128(SI), Z17
-	VMOVDQU32  192(SI), Z18
+	VMOVDQU32  (SI), Z16
+	VMOVDQU32  64(SI), Z18
+	VMOVDQU32  128(SI), Z20
+	VMOVDQU32  192(SI), Z22
 
 settled:
-	VPACKUSDW Z16, Z15, Z15
-	VPACKUSDW Z18, Z17, Z17
-	VPACKUSWB Z17, Z15, Z15
-	VPERMD    Z15, Z9, Z15
-	VMOVDQU8  Z15, K1, (CX)
+	VPACKUSDW Z18, Z16, Z16
+	VPACKUSDW Z22, Z20, Z20
+	VPACKUSWB Z20, Z16, Z16
+	VPERMD    Z16, Z10, Z16
+	VMOVDQU8  Z16, K1, (CX)
+	ADDQ      $+512, DX
+	ADDQ      $+64, CX
+	SUBQ      $0x40, BX
+	JA        group
+	VZEROUPPER
+	RET
+
+// func rankCentred64AVX512(dst *uint8, q *uint64, v *float64, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+TEXT ·rankCentred64AVX512(SB), NOSPLIT, $768-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS 32(AX), Z0
+	VBROADCASTSS 36(AX), Z1
+	VBROADCASTSS 40(AX), Z2
+	VBROADCASTSS 44(AX), Z3
+	VBROADCASTSS 48(AX), Z4
+	VMOVD        52(AX), X5
+	MOVQ         (AX), DI
+	MOVQ         8(AX), SI
+	SUBQ         SI, DI
+	VPTERNLOGD   $0xff, Z6, Z6, Z6
+	VPSRLD       $0x1f, Z6, Z7
+	VPSLLD       $0x10, Z7, Z7
+	VMOVDQU32    rankEven<>+0(SB), Z8
+	VMOVDQU32    rankOdd<>+0(SB), Z9
+	VMOVDQU32    rankUnpack<>+0(SB), Z10
+	VPSRLD       $0x19, Z6, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VPSRLD       $0x01, Z6, Z12
+	VPBROADCASTD 56(AX), Z13
+
+group:
+	MOVQ      $-1, SI
+	CMPQ      BX, $0x40
+	JAE       whole
+	BZHIQ     BX, SI, SI
+	LEAQ      (SP), R8
+	MOVQ      SI, R9
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z (DX), K1, Z14
+	VMOVUPD   Z14, (R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 64(DX), K1, Z14
+	VMOVUPD   Z14, 64(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 128(DX), K1, Z14
+	VMOVUPD   Z14, 128(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 192(DX), K1, Z14
+	VMOVUPD   Z14, 192(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 256(DX), K1, Z14
+	VMOVUPD   Z14, 256(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 320(DX), K1, Z14
+	VMOVUPD   Z14, 320(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 384(DX), K1, Z14
+	VMOVUPD   Z14, 384(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x08, R9
+	VMOVUPD.Z 448(DX), K1, Z14
+	VMOVUPD   Z14, 448(R8)
+	MOVQ      R8, DX
+
+whole:
+	KMOVQ            SI, K1
+	KXORW            K7, K7, K2
+	VMOVUPD          (DX), Z14
+	VMOVUPD          64(DX), Z16
+	VCVTPD2PS.RD_SAE Z14, Y15
+	VCVTPD2PS.RD_SAE Z16, Y14
+	VINSERTF64X4     $0x01, Y14, Z15, Z14
+	VMINPS           Z14, Z1, Z14
+	VMINPS           Z2, Z14, Z14
+	VMAXPS           Z14, Z0, Z14
+	VMULPS           Z3, Z14, Z16
+	VADDPS           Z4, Z16, Z16
+	VPMOVD2M         Z16, K3
+	VPANDD           Z12, Z16, Z16
+	VADDPS           Z11, Z16, Z16
+	VPSRLD           X5, Z16, Z16
+	VPADDD           Z13, Z16, K3, Z16
+	VEXTRACTI64X4    $0x01, Z16, Y15
+	VXORPS           Z17, Z17, Z17
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y16*8), K3, Z17
+	VXORPS           Z16, Z16, Z16
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y15*8), K3, Z16
+	VMOVDQA64        Z8, Z18
+	VPERMI2D         Z16, Z17, Z18
+	VMOVDQA64        Z9, Z19
+	VPERMI2D         Z16, Z17, Z19
+	VCMPPS           $0x1e, Z18, Z14, K3
+	VCMPPS           $0x00, Z18, Z14, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z19, K3, Z19
+	VMOVUPD          128(DX), Z16
+	VMOVUPD          192(DX), Z17
+	VCVTPD2PS.RD_SAE Z16, Y15
+	VCVTPD2PS.RD_SAE Z17, Y16
+	VINSERTF64X4     $0x01, Y16, Z15, Z16
+	VMINPS           Z16, Z1, Z16
+	VMINPS           Z2, Z16, Z16
+	VMAXPS           Z16, Z0, Z16
+	VMULPS           Z3, Z16, Z17
+	VADDPS           Z4, Z17, Z17
+	VPMOVD2M         Z17, K3
+	VPANDD           Z12, Z17, Z17
+	VADDPS           Z11, Z17, Z17
+	VPSRLD           X5, Z17, Z17
+	VPADDD           Z13, Z17, K3, Z17
+	VEXTRACTI64X4    $0x01, Z17, Y15
+	VXORPS           Z18, Z18, Z18
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y17*8), K3, Z18
+	VXORPS           Z17, Z17, Z17
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y15*8), K3, Z17
+	VMOVDQA64        Z8, Z20
+	VPERMI2D         Z17, Z18, Z20
+	VMOVDQA64        Z9, Z21
+	VPERMI2D         Z17, Z18, Z21
+	VCMPPS           $0x1e, Z20, Z16, K3
+	VCMPPS           $0x00, Z20, Z16, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z21, K3, Z21
+	VMOVUPD          256(DX), Z17
+	VMOVUPD          320(DX), Z18
+	VCVTPD2PS.RD_SAE Z17, Y15
+	VCVTPD2PS.RD_SAE Z18, Y17
+	VINSERTF64X4     $0x01, Y17, Z15, Z17
+	VMINPS           Z17, Z1, Z17
+	VMINPS           Z2, Z17, Z17
+	VMAXPS           Z17, Z0, Z17
+	VMULPS           Z3, Z17, Z18
+	VADDPS           Z4, Z18, Z18
+	VPMOVD2M         Z18, K3
+	VPANDD           Z12, Z18, Z18
+	VADDPS           Z11, Z18, Z18
+	VPSRLD           X5, Z18, Z18
+	VPADDD           Z13, Z18, K3, Z18
+	VEXTRACTI64X4    $0x01, Z18, Y15
+	VXORPS           Z20, Z20, Z20
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y18*8), K3, Z20
+	VXORPS           Z18, Z18, Z18
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y15*8), K3, Z18
+	VMOVDQA64        Z8, Z22
+	VPERMI2D         Z18, Z20, Z22
+	VMOVDQA64        Z9, Z23
+	VPERMI2D         Z18, Z20, Z23
+	VCMPPS           $0x1e, Z22, Z17, K3
+	VCMPPS           $0x00, Z22, Z17, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z23, K3, Z23
+	VMOVUPD          384(DX), Z18
+	VMOVUPD          448(DX), Z20
+	VCVTPD2PS.RD_SAE Z18, Y15
+	VCVTPD2PS.RD_SAE Z20, Y18
+	VINSERTF64X4     $0x01, Y18, Z15, Z18
+	VMINPS           Z18, Z1, Z18
+	VMINPS           Z2, Z18, Z18
+	VMAXPS           Z18, Z0, Z18
+	VMULPS           Z3, Z18, Z20
+	VADDPS           Z4, Z20, Z20
+	VPMOVD2M         Z20, K3
+	VPANDD           Z12, Z20, Z20
+	VADDPS           Z11, Z20, Z20
+	VPSRLD           X5, Z20, Z20
+	VPADDD           Z13, Z20, K3, Z20
+	VEXTRACTI64X4    $0x01, Z20, Y15
+	VXORPS           Z22, Z22, Z22
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y20*8), K3, Z22
+	VXORPS           Z20, Z20, Z20
+	KXNORW           K7, K7, K3
+	VPGATHERDQ       (DI)(Y15*8), K3, Z20
+	VMOVDQA64        Z8, Z24
+	VPERMI2D         Z20, Z22, Z24
+	VMOVDQA64        Z9, Z25
+	VPERMI2D         Z20, Z22, Z25
+	VCMPPS           $0x1e, Z24, Z18, K3
+	VCMPPS           $0x00, Z24, Z18, K4
+	KORW             K4, K2, K2
+	VPSUBD           Z6, Z25, K3, Z25
+	MOVL             68(AX), SI
+	TESTQ            SI, SI
+	JZ               peeled
+	LEAQ             72(AX), R8
+
+peel:
+	VBROADCASTSS (R8), Z20
+	VCMPPS       $0x1e, Z20, Z14, K3
+	VCMPPS       $0x00, Z20, Z14, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z19, K3, Z19
+	VCMPPS       $0x1e, Z20, Z16, K3
+	VCMPPS       $0x00, Z20, Z16, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z21, K3, Z21
+	VCMPPS       $0x1e, Z20, Z17, K3
+	VCMPPS       $0x00, Z20, Z17, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z23, K3, Z23
+	VCMPPS       $0x1e, Z20, Z18, K3
+	VCMPPS       $0x00, Z20, Z18, K4
+	KORW         K4, K2, K2
+	VPSUBD       Z6, Z25, K3, Z25
+	ADDQ         $0x04, R8
+	DECQ         SI
+	JNZ          peel
+
+peeled:
+	VMOVDQA64  Z19, Z14
+	VPTERNLOGD $0xfe, Z21, Z23, Z14
+	VPORD      Z25, Z14, Z14
+	VPTESTMD   Z7, Z14, K3
+	KORW       K2, K3, K3
+	KORTESTW   K3, K3
+	JZ         settled
+	LEAQ       512(SP), SI
+	VPANDND    Z19, Z7, Z19
+	VMOVDQU32  Z19, (SI)
+	VPANDND    Z21, Z7, Z21
+	VMOVDQU32  Z21, 64(SI)
+	VPANDND    Z23, Z7, Z23
+	VMOVDQU32  Z23, 128(SI)
+	VPANDND    Z25, Z7, Z25
+	VMOVDQU32  Z25, 192(SI)
+	MOVL       60(AX), R10
+	MOVQ       16(AX), R8
+	KORTESTW   K2, K2
+	JZ         crowded
+	MOVL       64(AX), R9
+	ADDQ       R9, R10
+
+crowded:
+	MOVQ DX, R9
+	MOVQ $+8, R11
+
+settle:
+	MOVQ      R10, R12
+	VMOVDQU32 (SI), Y15
+	VMOVUPD   (R9), Z14
+
+raise:
+	KXNORW     K7, K7, K2
+	VXORPS     Z16, Z16, Z16
+	VGATHERDPD (R8)(Y15*8), K2, Z16
+	VCMPPD     $0x1e, Z16, Z14, K2
+	VPSUBD     Y6, Y15, K2, Y15
+	DECQ       R12
+	JNZ        raise
+	VMOVDQU32  Y15, (SI)
+	ADDQ       $0x20, SI
+	ADDQ       $0x40, R9
+	DECQ       R11
+	JNZ        settle
+	LEAQ       512(SP), SI
+	VMOVDQU32  (SI), Z19
+	VMOVDQU32  64(SI), Z21
+	VMOVDQU32  128(SI), Z23
+	VMOVDQU32  192(SI), Z25
+
+settled:
+	VPACKUSDW Z21, Z19, Z19
+	VPACKUSDW Z25, Z23, Z23
+	VPACKUSWB Z23, Z19, Z19
+	VPERMD    Z19, Z10, Z19
+	VMOVDQU8  Z19, K1, (CX)
 	ADDQ      $+512, DX
 	ADDQ      $+64, CX
 	SUBQ      $0x40, BX
@@ -1865,9 +2195,11 @@ TEXT ·rankPairs32AVX512(SB), NOSPLIT, $512-32
 	MOVQ         8(AX), SI
 	SUBQ         SI, DI
 	VPTERNLOGD   $0xff, Z6, Z6, Z6
-	VMOVDQU32    rankEven<>+0(SB), Z7
-	VMOVDQU32    rankOdd<>+0(SB), Z8
-	VMOVDQU32    rankUnpack<>+0(SB), Z9
+	VPSRLD       $0x1f, Z6, Z7
+	VPSLLD       $0x10, Z7, Z7
+	VMOVDQU32    rankEven<>+0(SB), Z8
+	VMOVDQU32    rankOdd<>+0(SB), Z9
+	VMOVDQU32    rankUnpack<>+0(SB), Z10
 
 group:
 	MOVQ      $-1, SI
@@ -1878,153 +2210,393 @@ group:
 	MOVQ      SI, R9
 	KMOVQ     R9, K1
 	SHRQ      $0x10, R9
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS   Z10, (R8)
+	VMOVUPS.Z (DX), K1, Z11
+	VMOVUPS   Z11, (R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x10, R9
-	VMOVUPS.Z 64(DX), K1, Z10
-	VMOVUPS   Z10, 64(R8)
+	VMOVUPS.Z 64(DX), K1, Z11
+	VMOVUPS   Z11, 64(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x10, R9
-	VMOVUPS.Z 128(DX), K1, Z10
-	VMOVUPS   Z10, 128(R8)
+	VMOVUPS.Z 128(DX), K1, Z11
+	VMOVUPS   Z11, 128(R8)
 	KMOVQ     R9, K1
 	SHRQ      $0x10, R9
-	VMOVUPS.Z 192(DX), K1, Z10
-	VMOVUPS   Z10, 192(R8)
+	VMOVUPS.Z 192(DX), K1, Z11
+	VMOVUPS   Z11, 192(R8)
 	MOVQ      R8, DX
 
 whole:
 	KMOVQ         SI, K1
-	KXORW         K2, K2, K2
-	VMOVUPS       (DX), Z10
-	VMINPS        Z10, Z1, Z10
-	VMINPS        Z2, Z10, Z10
-	VMAXPS        Z10, Z0, Z10
-	VMULPS        Z3, Z10, Z11
-	VADDPS        Z4, Z11, Z11
-	VPSRLD        X5, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y12
+	VMINPS        (DX), Z1, Z11
+	VMINPS        Z2, Z11, Z11
+	VMAXPS        Z11, Z0, Z11
+	VMULPS        Z3, Z11, Z12
+	VADDPS        Z4, Z12, Z12
+	VPSRLD        X5, Z12, Z12
+	VEXTRACTI64X4 $0x01, Z12, Y13
+	VXORPS        Z14, Z14, Z14
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y12*8), K2, Z14
+	VXORPS        Z12, Z12, Z12
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y13*8), K2, Z12
+	VMOVDQA64     Z8, Z13
+	VPERMI2D      Z12, Z14, Z13
+	VMOVDQA64     Z9, Z15
+	VPERMI2D      Z12, Z14, Z15
+	VCMPPS        $0x1e, Z13, Z11, K2
+	VPSUBD        Z6, Z15, K2, Z15
+	VMINPS        64(DX), Z1, Z12
+	VMINPS        Z2, Z12, Z12
+	VMAXPS        Z12, Z0, Z12
+	VMULPS        Z3, Z12, Z13
+	VADDPS        Z4, Z13, Z13
+	VPSRLD        X5, Z13, Z13
+	VEXTRACTI64X4 $0x01, Z13, Y14
+	VXORPS        Z16, Z16, Z16
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y13*8), K2, Z16
 	VXORPS        Z13, Z13, Z13
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y11*8), K3, Z13
-	VXORPS        Z11, Z11, Z11
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y12*8), K3, Z11
-	VMOVDQA64     Z7, Z12
-	VPERMI2D      Z11, Z13, Z12
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y14*8), K2, Z13
 	VMOVDQA64     Z8, Z14
-	VPERMI2D      Z11, Z13, Z14
-	VCMPPS        $0x1e, Z12, Z10, K3
-	VCMPPS        $0x03, Z12, Z12, K4
-	KORW          K4, K2, K2
-	VPSUBD        Z6, Z14, K3, Z14
-	VMOVUPS       64(DX), Z10
-	VMINPS        Z10, Z1, Z10
-	VMINPS        Z2, Z10, Z10
-	VMAXPS        Z10, Z0, Z10
-	VMULPS        Z3, Z10, Z11
-	VADDPS        Z4, Z11, Z11
-	VPSRLD        X5, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y12
-	VXORPS        Z13, Z13, Z13
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y11*8), K3, Z13
-	VXORPS        Z11, Z11, Z11
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y12*8), K3, Z11
-	VMOVDQA64     Z7, Z12
-	VPERMI2D      Z11, Z13, Z12
-	VMOVDQA64     Z8, Z15
-	VPERMI2D      Z11, Z13, Z15
-	VCMPPS        $0x1e, Z12, Z10, K3
-	VCMPPS        $0x03, Z12, Z12, K4
-	KORW          K4, K2, K2
-	VPSUBD        Z6, Z15, K3, Z15
-	VMOVUPS       128(DX), Z10
-	VMINPS        Z10, Z1, Z10
-	VMINPS        Z2, Z10, Z10
-	VMAXPS        Z10, Z0, Z10
-	VMULPS        Z3, Z10, Z11
-	VADDPS        Z4, Z11, Z11
-	VPSRLD        X5, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y12
-	VXORPS        Z13, Z13, Z13
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y11*8), K3, Z13
-	VXORPS        Z11, Z11, Z11
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y12*8), K3, Z11
-	VMOVDQA64     Z7, Z12
-	VPERMI2D      Z11, Z13, Z12
+	VPERMI2D      Z13, Z16, Z14
+	VMOVDQA64     Z9, Z17
+	VPERMI2D      Z13, Z16, Z17
+	VCMPPS        $0x1e, Z14, Z12, K2
+	VPSUBD        Z6, Z17, K2, Z17
+	VMINPS        128(DX), Z1, Z13
+	VMINPS        Z2, Z13, Z13
+	VMAXPS        Z13, Z0, Z13
+	VMULPS        Z3, Z13, Z14
+	VADDPS        Z4, Z14, Z14
+	VPSRLD        X5, Z14, Z14
+	VEXTRACTI64X4 $0x01, Z14, Y16
+	VXORPS        Z18, Z18, Z18
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y14*8), K2, Z18
+	VXORPS        Z14, Z14, Z14
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y16*8), K2, Z14
 	VMOVDQA64     Z8, Z16
-	VPERMI2D      Z11, Z13, Z16
-	VCMPPS        $0x1e, Z12, Z10, K3
-	VCMPPS        $0x03, Z12, Z12, K4
-	KORW          K4, K2, K2
-	VPSUBD        Z6, Z16, K3, Z16
-	VMOVUPS       192(DX), Z10
-	VMINPS        Z10, Z1, Z10
-	VMINPS        Z2, Z10, Z10
-	VMAXPS        Z10, Z0, Z10
-	VMULPS        Z3, Z10, Z11
-	VADDPS        Z4, Z11, Z11
-	VPSRLD        X5, Z11, Z11
-	VEXTRACTI64X4 $0x01, Z11, Y12
-	VXORPS        Z13, Z13, Z13
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y11*8), K3, Z13
-	VXORPS        Z11, Z11, Z11
-	KXNORW        K7, K7, K3
-	VPGATHERDQ    (DI)(Y12*8), K3, Z11
-	VMOVDQA64     Z7, Z12
-	VPERMI2D      Z11, Z13, Z12
-	VMOVDQA64     Z8, Z17
-	VPERMI2D      Z11, Z13, Z17
-	VCMPPS        $0x1e, Z12, Z10, K3
-	VCMPPS        $0x03, Z12, Z12, K4
-	KORW          K4, K2, K2
-	VPSUBD        Z6, Z17, K3, Z17
-	KORTESTW      K2, K2
-	JZ            settled
-	LEAQ          256(SP), SI
-	VMOVDQU32     Z14, (SI)
-	VMOVDQU32     Z15, 64(SI)
-	VMOVDQU32     Z16, 128(SI)
-	VMOVDQU32     Z17, 192(SI)
-	MOVQ          24(AX), R8
-	MOVQ          DX, R9
-	MOVQ          $+4, R10
+	VPERMI2D      Z14, Z18, Z16
+	VMOVDQA64     Z9, Z19
+	VPERMI2D      Z14, Z18, Z19
+	VCMPPS        $0x1e, Z16, Z13, K2
+	VPSUBD        Z6, Z19, K2, Z19
+	VMINPS        192(DX), Z1, Z14
+	VMINPS        Z2, Z14, Z14
+	VMAXPS        Z14, Z0, Z14
+	VMULPS        Z3, Z14, Z16
+	VADDPS        Z4, Z16, Z16
+	VPSRLD        X5, Z16, Z16
+	VEXTRACTI64X4 $0x01, Z16, Y18
+	VXORPS        Z20, Z20, Z20
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y16*8), K2, Z20
+	VXORPS        Z16, Z16, Z16
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y18*8), K2, Z16
+	VMOVDQA64     Z8, Z18
+	VPERMI2D      Z16, Z20, Z18
+	VMOVDQA64     Z9, Z21
+	VPERMI2D      Z16, Z20, Z21
+	VCMPPS        $0x1e, Z18, Z14, K2
+	VPSUBD        Z6, Z21, K2, Z21
+	MOVL          68(AX), SI
+	TESTQ         SI, SI
+	JZ            peeled
+	LEAQ          72(AX), R8
+
+peel:
+	VBROADCASTSS (R8), Z16
+	VCMPPS       $0x1e, Z16, Z11, K2
+	VPSUBD       Z6, Z15, K2, Z15
+	VCMPPS       $0x1e, Z16, Z12, K2
+	VPSUBD       Z6, Z17, K2, Z17
+	VCMPPS       $0x1e, Z16, Z13, K2
+	VPSUBD       Z6, Z19, K2, Z19
+	VCMPPS       $0x1e, Z16, Z14, K2
+	VPSUBD       Z6, Z21, K2, Z21
+	ADDQ         $0x04, R8
+	DECQ         SI
+	JNZ          peel
+
+peeled:
+	VMOVDQA64  Z15, Z11
+	VPTERNLOGD $0xfe, Z17, Z19, Z11
+	VPORD      Z21, Z11, Z11
+	VPTESTMD   Z7, Z11, K2
+	KORTESTW   K2, K2
+	JZ         settled
+	LEAQ       256(SP), SI
+	VPANDND    Z15, Z7, Z15
+	VMOVDQU32  Z15, (SI)
+	VPANDND    Z17, Z7, Z17
+	VMOVDQU32  Z17, 64(SI)
+	VPANDND    Z19, Z7, Z19
+	VMOVDQU32  Z19, 128(SI)
+	VPANDND    Z21, Z7, Z21
+	VMOVDQU32  Z21, 192(SI)
+	MOVL       60(AX), R10
+	MOVQ       24(AX), R8
+	MOVQ       DX, R9
+	MOVQ       $+4, R11
 
 settle:
-	VMOVDQU32 (SI), Z12
-	VMOVUPS   (R9), Z10
+	MOVQ      R10, R12
+	VMOVDQU32 (SI), Z13
+	VMOVUPS   (R9), Z11
 
 raise:
-	VXORPS     Z11, Z11, Z11
-	KXNORW     K7, K7, K3
-	VGATHERDPS (R8)(Z12*4), K3, Z11
-	VCMPPS     $0x1e, Z11, Z10, K3
-	VPSUBD     Z6, Z12, K3, Z12
-	KORTESTW   K3, K3
+	KXNORW     K7, K7, K2
+	VXORPS     Z12, Z12, Z12
+	VGATHERDPS (R8)(Z13*4), K2, Z12
+	VCMPPS     $0x1e, Z12, Z11, K2
+	VPSUBD     Z6, Z13, K2, Z13
+	DECQ       R12
 	JNZ        raise
-	VMOVDQU32  Z12, (SI)
+	VMOVDQU32  Z13, (SI)
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, R9
-	DECQ       R10
+	DECQ       R11
 	JNZ        settle
 	LEAQ       256(SP), SI
-	VMOVDQU32  (SI), Z14
-	VMOVDQU32  64(SI), Z15
-	VMOVDQU32  128(SI), Z16
-	VMOVDQU32  192(SI), Z17
+	VMOVDQU32  (SI), Z15
+	VMOVDQU32  64(SI), Z17
+	VMOVDQU32  128(SI), Z19
+	VMOVDQU32  192(SI), Z21
 
 settled:
-	VPACKUSDW Z15, Z14, Z14
-	VPACKUSDW Z17, Z16, Z16
-	VPACKUSWB Z16, Z14, Z14
-	VPERMD    Z14, Z9, Z14
-	VMOVDQU8  Z14, K1, (CX)
+	VPACKUSDW Z17, Z15, Z15
+	VPACKUSDW Z21, Z19, Z19
+	VPACKUSWB Z19, Z15, Z15
+	VPERMD    Z15, Z10, Z15
+	VMOVDQU8  Z15, K1, (CX)
+	ADDQ      $+256, DX
+	ADDQ      $+64, CX
+	SUBQ      $0x40, BX
+	JA        group
+	VZEROUPPER
+	RET
+
+// func rankCentred32AVX512(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2
+TEXT ·rankCentred32AVX512(SB), NOSPLIT, $512-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS 32(AX), Z0
+	VBROADCASTSS 36(AX), Z1
+	VBROADCASTSS 40(AX), Z2
+	VBROADCASTSS 44(AX), Z3
+	VBROADCASTSS 48(AX), Z4
+	VMOVD        52(AX), X5
+	MOVQ         (AX), DI
+	MOVQ         8(AX), SI
+	SUBQ         SI, DI
+	VPTERNLOGD   $0xff, Z6, Z6, Z6
+	VPSRLD       $0x1f, Z6, Z7
+	VPSLLD       $0x10, Z7, Z7
+	VMOVDQU32    rankEven<>+0(SB), Z8
+	VMOVDQU32    rankOdd<>+0(SB), Z9
+	VMOVDQU32    rankUnpack<>+0(SB), Z10
+	VPSRLD       $0x19, Z6, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VPSRLD       $0x01, Z6, Z12
+	VPBROADCASTD 56(AX), Z13
+
+group:
+	MOVQ      $-1, SI
+	CMPQ      BX, $0x40
+	JAE       whole
+	BZHIQ     BX, SI, SI
+	LEAQ      (SP), R8
+	MOVQ      SI, R9
+	KMOVQ     R9, K1
+	SHRQ      $0x10, R9
+	VMOVUPS.Z (DX), K1, Z14
+	VMOVUPS   Z14, (R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x10, R9
+	VMOVUPS.Z 64(DX), K1, Z14
+	VMOVUPS   Z14, 64(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x10, R9
+	VMOVUPS.Z 128(DX), K1, Z14
+	VMOVUPS   Z14, 128(R8)
+	KMOVQ     R9, K1
+	SHRQ      $0x10, R9
+	VMOVUPS.Z 192(DX), K1, Z14
+	VMOVUPS   Z14, 192(R8)
+	MOVQ      R8, DX
+
+whole:
+	KMOVQ         SI, K1
+	VMINPS        (DX), Z1, Z14
+	VMINPS        Z2, Z14, Z14
+	VMAXPS        Z14, Z0, Z14
+	VMULPS        Z3, Z14, Z15
+	VADDPS        Z4, Z15, Z15
+	VPMOVD2M      Z15, K2
+	VPANDD        Z12, Z15, Z15
+	VADDPS        Z11, Z15, Z15
+	VPSRLD        X5, Z15, Z15
+	VPADDD        Z13, Z15, K2, Z15
+	VEXTRACTI64X4 $0x01, Z15, Y16
+	VXORPS        Z17, Z17, Z17
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y15*8), K2, Z17
+	VXORPS        Z15, Z15, Z15
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y16*8), K2, Z15
+	VMOVDQA64     Z8, Z16
+	VPERMI2D      Z15, Z17, Z16
+	VMOVDQA64     Z9, Z18
+	VPERMI2D      Z15, Z17, Z18
+	VCMPPS        $0x1e, Z16, Z14, K2
+	VPSUBD        Z6, Z18, K2, Z18
+	VMINPS        64(DX), Z1, Z15
+	VMINPS        Z2, Z15, Z15
+	VMAXPS        Z15, Z0, Z15
+	VMULPS        Z3, Z15, Z16
+	VADDPS        Z4, Z16, Z16
+	VPMOVD2M      Z16, K2
+	VPANDD        Z12, Z16, Z16
+	VADDPS        Z11, Z16, Z16
+	VPSRLD        X5, Z16, Z16
+	VPADDD        Z13, Z16, K2, Z16
+	VEXTRACTI64X4 $0x01, Z16, Y17
+	VXORPS        Z19, Z19, Z19
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y16*8), K2, Z19
+	VXORPS        Z16, Z16, Z16
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y17*8), K2, Z16
+	VMOVDQA64     Z8, Z17
+	VPERMI2D      Z16, Z19, Z17
+	VMOVDQA64     Z9, Z20
+	VPERMI2D      Z16, Z19, Z20
+	VCMPPS        $0x1e, Z17, Z15, K2
+	VPSUBD        Z6, Z20, K2, Z20
+	VMINPS        128(DX), Z1, Z16
+	VMINPS        Z2, Z16, Z16
+	VMAXPS        Z16, Z0, Z16
+	VMULPS        Z3, Z16, Z17
+	VADDPS        Z4, Z17, Z17
+	VPMOVD2M      Z17, K2
+	VPANDD        Z12, Z17, Z17
+	VADDPS        Z11, Z17, Z17
+	VPSRLD        X5, Z17, Z17
+	VPADDD        Z13, Z17, K2, Z17
+	VEXTRACTI64X4 $0x01, Z17, Y19
+	VXORPS        Z21, Z21, Z21
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y17*8), K2, Z21
+	VXORPS        Z17, Z17, Z17
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y19*8), K2, Z17
+	VMOVDQA64     Z8, Z19
+	VPERMI2D      Z17, Z21, Z19
+	VMOVDQA64     Z9, Z22
+	VPERMI2D      Z17, Z21, Z22
+	VCMPPS        $0x1e, Z19, Z16, K2
+	VPSUBD        Z6, Z22, K2, Z22
+	VMINPS        192(DX), Z1, Z17
+	VMINPS        Z2, Z17, Z17
+	VMAXPS        Z17, Z0, Z17
+	VMULPS        Z3, Z17, Z19
+	VADDPS        Z4, Z19, Z19
+	VPMOVD2M      Z19, K2
+	VPANDD        Z12, Z19, Z19
+	VADDPS        Z11, Z19, Z19
+	VPSRLD        X5, Z19, Z19
+	VPADDD        Z13, Z19, K2, Z19
+	VEXTRACTI64X4 $0x01, Z19, Y21
+	VXORPS        Z23, Z23, Z23
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y19*8), K2, Z23
+	VXORPS        Z19, Z19, Z19
+	KXNORW        K7, K7, K2
+	VPGATHERDQ    (DI)(Y21*8), K2, Z19
+	VMOVDQA64     Z8, Z21
+	VPERMI2D      Z19, Z23, Z21
+	VMOVDQA64     Z9, Z24
+	VPERMI2D      Z19, Z23, Z24
+	VCMPPS        $0x1e, Z21, Z17, K2
+	VPSUBD        Z6, Z24, K2, Z24
+	MOVL          68(AX), SI
+	TESTQ         SI, SI
+	JZ            peeled
+	LEAQ          72(AX), R8
+
+peel:
+	VBROADCASTSS (R8), Z19
+	VCMPPS       $0x1e, Z19, Z14, K2
+	VPSUBD       Z6, Z18, K2, Z18
+	VCMPPS       $0x1e, Z19, Z15, K2
+	VPSUBD       Z6, Z20, K2, Z20
+	VCMPPS       $0x1e, Z19, Z16, K2
+	VPSUBD       Z6, Z22, K2, Z22
+	VCMPPS       $0x1e, Z19, Z17, K2
+	VPSUBD       Z6, Z24, K2, Z24
+	ADDQ         $0x04, R8
+	DECQ         SI
+	JNZ          peel
+
+peeled:
+	VMOVDQA64  Z18, Z14
+	VPTERNLOGD $0xfe, Z20, Z22, Z14
+	VPORD      Z24, Z14, Z14
+	VPTESTMD   Z7, Z14, K2
+	KORTESTW   K2, K2
+	JZ         settled
+	LEAQ       256(SP), SI
+	VPANDND    Z18, Z7, Z18
+	VMOVDQU32  Z18, (SI)
+	VPANDND    Z20, Z7, Z20
+	VMOVDQU32  Z20, 64(SI)
+	VPANDND    Z22, Z7, Z22
+	VMOVDQU32  Z22, 128(SI)
+	VPANDND    Z24, Z7, Z24
+	VMOVDQU32  Z24, 192(SI)
+	MOVL       60(AX), R10
+	MOVQ       24(AX), R8
+	MOVQ       DX, R9
+	MOVQ       $+4, R11
+
+settle:
+	MOVQ      R10, R12
+	VMOVDQU32 (SI), Z16
+	VMOVUPS   (R9), Z14
+
+raise:
+	KXNORW     K7, K7, K2
+	VXORPS     Z15, Z15, Z15
+	VGATHERDPS (R8)(Z16*4), K2, Z15
+	VCMPPS     $0x1e, Z15, Z14, K2
+	VPSUBD     Z6, Z16, K2, Z16
+	DECQ       R12
+	JNZ        raise
+	VMOVDQU32  Z16, (SI)
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, R9
+	DECQ       R11
+	JNZ        settle
+	LEAQ       256(SP), SI
+	VMOVDQU32  (SI), Z18
+	VMOVDQU32  64(SI), Z20
+	VMOVDQU32  128(SI), Z22
+	VMOVDQU32  192(SI), Z24
+
+settled:
+	VPACKUSDW Z20, Z18, Z18
+	VPACKUSDW Z24, Z22, Z22
+	VPACKUSWB Z22, Z18, Z18
+	VPERMD    Z18, Z10, Z18
+	VMOVDQU8  Z18, K1, (CX)
 	ADDQ      $+256, DX
 	ADDQ      $+64, CX
 	SUBQ      $0x40, BX

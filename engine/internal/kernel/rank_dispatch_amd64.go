@@ -17,6 +17,10 @@ func useRankAVX512(t *Table) {
 	t.Rank64x8 = func(dst []uint8, q *Cuts, v []float64) {
 		switch n := len(v); {
 		case n == 0:
+		case q.how == rankAll: // four comparisons are quicker than a look-up
+			rankFew64x8AVX512(&dst[:n][0], q.buckets.address(), &v[0], n)
+		case q.pairs != nil && q.pairs.centred:
+			rankCentred64AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
 		case q.pairs != nil:
 			rankPairs64AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
 		case !rankBuckets(q, dst, v, rankFew64x8AVX512, rankLinear64x8AVX512, rankLog64x8AVX512):
@@ -26,6 +30,8 @@ func useRankAVX512(t *Table) {
 	t.Rank32x8 = func(dst []uint8, q *Cuts, v []float32) {
 		switch n := len(v); {
 		case n == 0:
+		case q.pairs != nil && q.pairs.centred:
+			rankCentred32AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
 		case q.pairs != nil:
 			rankPairs32AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
 		case !rankBuckets(q, dst, v, rankFew32x8AVX512, rankLinear32x8AVX512, rankLog32x8AVX512):
@@ -54,7 +60,7 @@ func rankBuckets[C code, V float](q *Cuts, dst []C, v []V, few, linear, log func
 		return false
 	}
 	dst = dst[:n]
-	at := (*uint64)(unsafe.Pointer(q.buckets))
+	at := q.buckets.address()
 	switch q.how {
 	case rankAll:
 		few(&dst[0], at, &v[0], n)
@@ -65,6 +71,9 @@ func rankBuckets[C code, V float](q *Cuts, dst []C, v []V, few, linear, log func
 	}
 	return true
 }
+
+// address is the table as the assembly takes it.
+func (t *bucketTable) address() *uint64 { return (*uint64)(unsafe.Pointer(t)) }
 
 // address is the table as the assembly takes it.
 func (t *pairTable) address() *uint64 { return (*uint64)(unsafe.Pointer(t)) }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 )
 
 // pairTable finds the code of a float32 by one look-up. The bucket of x is taken from the bits of a float32,
@@ -10,40 +11,55 @@ import (
 //
 // where the sum starts near 1 for the lowest cut: between 1 and 2 buckets are of equal width, beyond their width grows
 // with the distance from the lowest cut, so both even and long-tailed cuts get by with few. With a negative scale the
-// distance is from the highest cut. All operations are monotone, so each bucket is an interval.
+// distance is from the highest cut. Centred tables are for two long tails: they take the bits of 1 + |sum|, the sum being
+// 0 in the middle of the cuts, and keep the buckets of negative sums behind the others. All operations are monotone, so
+// each bucket is an interval.
 //
-// An entry holds, in its low half, the bucket's only cut rounded down to float32 (x > c iff x > floor32(c) for every
-// float32 x), +Inf if it has none, or NaN if it has several; in its high half the number of cuts below those. A float64
-// is rounded down too; where it equals a cut then, or where there are several, the vector code goes on comparing with the
-// cuts themselves.
+// An entry holds, in its low half, the bucket's lowest cut rounded down to float32 (x > c iff x > floor32(c) for every
+// float32 x) or +Inf if it has none; in its high half the number of cuts below that, and crowdedPair if the bucket has
+// more cuts. A float64 is rounded down too. Where that equals a cut then, and in crowded buckets, vector code goes on
+// comparing with the cuts themselves.
+//
+// A few cuts that would share a bucket with others are left out of the table; every value is compared with them.
 //
 // Assembly reads the fields by their offsets.
 type pairTable struct {
-	entries *uint64
-	base    int // byte offset of the lowest bucket
-	cuts    *float64
-	singles *float32
-	lo, hi  float32 // clamp, outside of the cuts
-	nan     float32 // stands for NaN, in a bucket of its own
-	scale   float32
-	offset  float32
-	shift   uint32
+	entries  *uint64
+	base     int // byte offset of the lowest bucket
+	cuts     *float64
+	singles  *float32
+	lo, hi   float32 // clamp, outside of the cuts
+	nan      float32 // stands for NaN, in a bucket of its own
+	scale    float32
+	offset   float32
+	shift    uint32
+	negative uint32 // centred: the first bucket of negative sums, less that of positive ones
+	turns    uint32 // comparisons that settle a row of a crowded bucket
+	more     uint32 // comparisons beyond those that settle a float64 that equals a cut once rounded
+	peels    uint32
+	peel     [maxPeels]float32
+
+	centred bool
 	table   []uint64 // keeps the memory of the pointers
 	floor32 []float32
 }
 
-// single is one way of laying out buckets.
+const (
+	crowdedPair    = 1 << 16
+	minPairBuckets = 1 << 5
+	maxPairBuckets = 1 << 11 // 16 KiB
+	maxPairCrowd   = 16      // cuts in a bucket
+	maxPeels       = 4
+)
+
+// pairShape is one way of laying out buckets.
 type pairShape struct {
 	lo, hi, nan, scale, offset float32
 	shift                      uint32
+	centred                    bool
 	base, buckets              int
+	negative                   int // centred: the first bucket of negative sums
 }
-
-const (
-	minPairBuckets = 1 << 5
-	maxPairBuckets = 1 << 12 // 32 KiB
-	maxPairCrowd   = 16      // cuts in a bucket
-)
 
 // newPairTable returns nil if the cuts do not suit.
 func newPairTable(q *Cuts) *pairTable {
@@ -52,140 +68,248 @@ func newPairTable(q *Cuts) *pairTable {
 	}
 	cuts := make([]float32, q.n, q.n+padding)
 	for i, c := range q.cuts[:q.n] {
-		cuts[i] = floor32(c)
+		cuts[i] = floor32(c) + 0 // no -0
 	}
-	nan := float32(math.NaN())
-	var best pairShape
-	least := math.Inf(1)
-	crowd := make([]uint16, maxPairBuckets)
-	for _, spread := range [...]float64{0.5, 4, 16, 64, 1 << 10, 1 << 14, 1 << 20, -0.5, -4, -16, -64, -1 << 10} {
-		for size := minPairBuckets; size <= maxPairBuckets; size *= 2 {
-			s, ok := newPairShape(cuts, spread, size)
-			if !ok || s.buckets > maxPairBuckets {
-				break
-			}
-			if cost := s.cost(cuts, crowd); cost < least {
-				least, best = cost, s
-			}
-		}
-	}
-	if math.IsInf(least, 1) {
+	if math.IsInf(float64(cuts[0]), 0) || math.IsInf(float64(cuts[q.n-1]), 0) {
 		return nil
 	}
-	t := &pairTable{
-		lo: best.lo, hi: best.hi, nan: best.nan, scale: best.scale, offset: best.offset, shift: best.shift,
-		base: 8 * best.base, table: Aligned[uint64](best.buckets),
-	}
-	type content struct {
-		below, n int
-		cut      float32
-	}
-	in := make([]content, best.buckets)
-	for _, c := range cuts {
-		e := &in[best.bucket(c)]
-		e.n++
-		e.cut = c
-	}
-	up := best.scale > 0
-	below := 0
-	for i := range in {
-		at := i
-		if !up {
-			at = len(in) - 1 - i
+	best, least := pairShape{}, math.Inf(1)
+	crowd := make([]uint16, maxPairBuckets)
+	for _, spread := range [...]float64{0.5, 4, 16, 64, 1 << 10, 1 << 14, 1 << 20} {
+		for _, s := range [...]pairShape{
+			edgePairs(cuts, spread), edgePairs(cuts, -spread), centredPairs(cuts, cuts[q.n/2], spread),
+			centredPairs(cuts, 0, spread),
+		} {
+			for size := minPairBuckets; size <= maxPairBuckets; size *= 2 {
+				if !s.lay(size, spread) || s.buckets > maxPairBuckets {
+					continue
+				}
+				if cost := s.cost(cuts, crowd); cost < least {
+					least, best = cost, s
+				}
+			}
 		}
-		in[at].below = below
-		below += in[at].n
 	}
-	for i, e := range in {
-		cut := float32(math.Inf(1))
-		switch {
-		case e.n == 1:
-			cut = e.cut
-		case e.n > 1:
-			cut = nan
-		}
-		t.table[i] = uint64(e.below)<<32 | uint64(math.Float32bits(cut))
+	if least > 40+8*float64(q.steps) && q.how != rankSearch || math.IsInf(least, 1) {
+		return nil
 	}
-	t.table[best.bucket(best.nan)] = uint64(q.nan)<<32 | uint64(math.Float32bits(float32(math.Inf(1))))
-	for range padding {
-		cuts = append(cuts, nan)
-	}
-	t.floor32 = cuts
-	t.entries, t.cuts, t.singles = &t.table[0], &q.cuts[0], &t.floor32[0]
-	return t
+	return best.table(q, cuts)
 }
 
-// newPairShape makes about size buckets. spread is how many times the width of the first bucket's octave the cuts span,
-// negative for distances from the highest cut.
-func newPairShape(cuts []float32, spread float64, size int) (s pairShape, ok bool) {
-	first, last := float64(cuts[0]), float64(cuts[len(cuts)-1])
-	if math.IsInf(first, 0) || math.IsInf(last, 0) {
-		return s, false
-	}
-	// Half a bucket's width of room on either side keeps values outside the cuts from looking like values at them.
-	octaves := math.Log2(1 + math.Abs(spread))
-	width := max(last-first, 1e-3*max(math.Abs(first), math.Abs(last)), 1e-30)
-	room := width / float64(size)
-	s.lo = min(float32(first-room), below32(cuts[0]))
-	s.hi = max(float32(last+room), above32(cuts[len(cuts)-1]))
-	s.nan = max(float32(last+3*room), above32(s.hi))
+// edgePairs makes buckets whose width grows from the lowest cut on, or from the highest for a negative spread. spread is
+// how many times the width of the part with even buckets the cuts span.
+func edgePairs(cuts []float32, spread float64) pairShape {
+	s := bounds(cuts)
 	scale := spread / (float64(s.nan) - float64(s.lo))
 	anchor := float64(s.lo)
 	if spread < 0 {
 		anchor = float64(s.nan)
 	}
 	s.scale, s.offset = float32(scale), float32(1-anchor*scale)
-	s.shift = uint32(max(0, 23-int(math.Ceil(math.Log2(float64(size)/octaves)))))
-	low, high := s.key(s.lo), s.key(s.nan)
-	if spread < 0 {
-		low, high = high, low
+	return s
+}
+
+// centredPairs makes buckets whose width grows from the middle on.
+func centredPairs(cuts []float32, middle float32, spread float64) pairShape {
+	s := bounds(cuts)
+	scale := spread / max(float64(s.nan)-float64(middle), float64(middle)-float64(s.lo))
+	s.scale, s.offset, s.centred = float32(scale), float32(-float64(middle)*scale), true
+	return s
+}
+
+// bounds leaves some room on either side of the cuts, so that values beyond them do not look like values at them.
+func bounds(cuts []float32) pairShape {
+	first, last := float64(cuts[0]), float64(cuts[len(cuts)-1])
+	room := max(last-first, 1e-3*max(math.Abs(first), math.Abs(last)), 1e-30) / 256
+	hi := max(float32(last+room), above32(cuts[len(cuts)-1]))
+	return pairShape{
+		lo: min(float32(first-room), below32(cuts[0])), hi: hi, nan: max(float32(last+3*room), above32(hi)),
 	}
-	// Bits of numbers from 0.5 on are in the order of the numbers.
-	for _, x := range [...]float32{s.lo, s.hi, s.nan, s.offset, s.sum(s.lo), s.sum(s.nan)} {
+}
+
+// lay settles about how many buckets there are; false if the cuts do not allow it.
+func (s *pairShape) lay(size int, spread float64) bool {
+	sides := 1.0
+	if s.centred {
+		sides = 2
+	}
+	octaves := math.Log2(1+spread) * sides
+	s.shift = uint32(max(0, 23-int(math.Ceil(math.Log2(float64(size)/octaves)))))
+	s.base, s.buckets, s.negative = 0, 0, 0
+	for _, x := range [...]float32{s.lo, s.hi, s.nan, s.scale, s.offset, s.sum(s.lo), s.sum(s.nan)} {
 		if x-x != 0 {
-			return s, false
+			return false
 		}
 	}
-	if min(s.sum(s.lo), s.sum(s.nan)) < 0.5 || s.scale == 0 {
-		return s, false
+	if s.scale == 0 {
+		return false
 	}
-	s.base, s.buckets = low, high-low+1
-	return s, s.bucket(s.nan) != s.bucket(s.hi)
+	if s.centred {
+		s.base = int(math.Float32bits(1) >> s.shift)
+		s.negative = max(s.bucket(max(s.lo, 0))+1, s.bucket(s.nan)+1, 1)
+		if s.sum(s.nan) < 0 || s.sum(s.lo) > 0 {
+			return false
+		}
+		s.buckets = s.bucket(s.lo) + 1
+		return s.bucket(s.nan) != s.bucket(s.hi)
+	}
+	// Bits of positive numbers are in the order of the numbers.
+	low, high := s.sum(s.lo), s.sum(s.nan)
+	if s.scale < 0 {
+		low, high = high, low
+	}
+	if low < 0.5 {
+		return false
+	}
+	s.base = int(math.Float32bits(low) >> s.shift)
+	s.buckets = int(math.Float32bits(high)>>s.shift) - s.base + 1
+	return s.bucket(s.nan) != s.bucket(s.hi)
 }
 
 // sum is the number that the bucket of x is taken from.
 func (s *pairShape) sum(x float32) float32 { return float32(x*s.scale) + s.offset }
 
-func (s *pairShape) key(x float32) int { return int(math.Float32bits(s.sum(x)) >> s.shift) }
-
 // bucket is the bucket of lo <= x <= hi, or of nan.
-func (s *pairShape) bucket(x float32) int { return s.key(x) - s.base }
+func (s *pairShape) bucket(x float32) int {
+	b := math.Float32bits(s.sum(x))
+	if !s.centred {
+		return int(b>>s.shift) - s.base
+	}
+	at := int(math.Float32bits(math.Float32frombits(b&^(1<<31))+1)>>s.shift) - s.base
+	if b>>31 == 1 {
+		at += s.negative
+	}
+	return at
+}
 
-// cost is about what ranking takes, in ns per 64 values, with as many values between any two cuts as between any others;
-// +Inf if buckets are too crowded.
+// ascending calls visit for each bucket, that of the lowest values first.
+func (s *pairShape) ascending(visit func(bucket int)) {
+	if s.scale > 0 {
+		for b := s.buckets - 1; b >= s.negative && s.centred; b-- {
+			visit(b)
+		}
+		last := s.buckets
+		if s.centred {
+			last = s.negative
+		}
+		for b := range last {
+			visit(b)
+		}
+		return
+	}
+	for b := s.buckets - 1; b >= 0; b-- {
+		visit(b)
+	}
+}
+
+// cost is about what ranking takes beyond the look-ups, in ns per 64 values, with as many values between any two cuts as
+// between any others; +Inf if buckets are too crowded.
 func (s *pairShape) cost(cuts []float32, crowd []uint16) float64 {
 	crowd = crowd[:s.buckets]
 	clear(crowd)
 	for _, c := range cuts {
 		crowd[s.bucket(c)]++
 	}
-	crowded := 0.0
-	most := uint16(0)
+	crowded, excess, most := 0, 0, 0
 	for _, k := range crowd {
-		if most = max(most, k); k > 1 {
-			crowded += float64(k)
+		if k > 1 {
+			crowded += int(k)
+			excess += int(k) - 1
+			most = max(most, int(k))
 		}
 	}
-	if most > maxPairCrowd {
-		return math.Inf(1)
-	}
 	const (
-		line = 0.008 // a bucket's share of a cache line's way from the second level to the first
-		turn = 24    // a turn of comparisons
+		bucket = 0.003 // on its way from the second level of the cache to the first
+		bend   = 2     // of centred tables
+		peel   = 2     // a cut left out
+		turn   = 13    // a comparison of all rows with their cuts
 	)
+	cost := bucket * float64(s.buckets)
+	if s.centred {
+		cost += bend
+	}
+	switch {
+	case most > maxPairCrowd:
+		return math.Inf(1)
+	case excess <= maxPeels:
+		return cost + peel*float64(excess)
+	}
 	// The chance that none of 64 values falls into a crowded bucket.
-	none := math.Pow(1-crowded/float64(len(cuts)+1), 64)
-	return line*float64(s.buckets) + turn*(1-none)*float64(most-1)
+	none := math.Pow(1-float64(crowded)/float64(len(cuts)+1), 64)
+	return cost + turn*(1-none)*float64(most-1)
+}
+
+// peeled returns the cuts to leave out: all but one of each crowded bucket if they are few. Of others, only those around
+// zero: many columns consist of little but zeros.
+func (s *pairShape) peeled(cuts []float32) []float32 {
+	var out, zero []float32
+	for i := 1; i < len(cuts); i++ {
+		if b := s.bucket(cuts[i]); b == s.bucket(cuts[i-1]) {
+			out = append(out, cuts[i])
+			if 0 >= s.lo && 0 <= s.hi && b == s.bucket(0) {
+				zero = append(zero, cuts[i])
+			}
+		}
+	}
+	switch {
+	case len(out) <= maxPeels:
+		return out
+	case len(zero) <= maxPeels:
+		return zero
+	}
+	return nil
+}
+
+// table makes the table.
+func (s *pairShape) table(q *Cuts, cuts []float32) *pairTable {
+	t := &pairTable{
+		lo: s.lo, hi: s.hi, nan: s.nan, scale: s.scale, offset: s.offset, shift: s.shift, base: 8 * s.base,
+		negative: uint32(s.negative), centred: s.centred, table: Aligned[uint64](s.buckets),
+	}
+	left := cuts
+	if out := s.peeled(cuts); len(out) > 0 {
+		t.peels = uint32(copy(t.peel[:], out))
+		left = slices.DeleteFunc(slices.Clone(cuts), func(c float32) bool {
+			if len(out) > 0 && out[0] == c {
+				out = out[1:]
+				return true
+			}
+			return false
+		})
+	}
+	in := make([][]float32, s.buckets) // the cuts of each bucket
+	for len(left) > 0 {
+		n, b := 1, s.bucket(left[0])
+		for n < len(left) && s.bucket(left[n]) == b {
+			n++
+		}
+		in[b], left = left[:n], left[n:]
+	}
+	below := 0
+	most := 1
+	s.ascending(func(b int) {
+		entry := uint64(below) << 32
+		if len(in[b]) > 1 {
+			entry |= crowdedPair << 32
+		}
+		cut := float32(math.Inf(1))
+		if len(in[b]) > 0 {
+			cut = in[b][0]
+		}
+		t.table[b] = entry | uint64(math.Float32bits(cut))
+		below += len(in[b])
+		most = max(most, len(in[b]))
+	})
+	t.turns, t.more = uint32(most-1), 1+t.peels
+	// Values left out are below nan, which must not count them.
+	nan := q.nan - int(t.peels)
+	t.table[s.bucket(s.nan)] = uint64(uint32(nan))<<32 | uint64(math.Float32bits(float32(math.Inf(1))))
+	t.floor32 = cuts
+	for range padding {
+		t.floor32 = append(t.floor32, float32(math.NaN()))
+	}
+	t.entries, t.cuts, t.singles = &t.table[0], &q.cuts[0], &t.floor32[0]
+	return t
 }
 
 // floor32 is the highest float32 that is not above x.

@@ -17,7 +17,8 @@ func main() { gen.File(write) }
 func write() {
 	o := newOrders()
 	for _, in := range []input{double, single} {
-		pairs512(o, in)
+		pairs512(o, in, false)
+		pairs512(o, in, true)
 		for _, how := range []ranking{few, linear, log} {
 			for _, out := range []code{byte8, word16} {
 				buckets512(o, in, how, out)
