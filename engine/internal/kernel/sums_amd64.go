@@ -4,6 +4,11 @@
 
 package kernel
 
+// numbersAVX2 writes the leaf numbers of n trees for 64 rows, size bytes apart.
+//
+//go:noescape
+func numbersAVX2(rows *uint8, arena *uint64, trees *uint16, n int, planes int, size int)
+
 // idsAVX512 writes the leaf numbers of one tree.
 //
 //go:noescape

@@ -4,6 +4,71 @@
 
 #include "textflag.h"
 
+// func numbersAVX2(rows *uint8, arena *uint64, trees *uint16, n int, planes int, size int)
+// Requires: AVX, AVX2
+TEXT ·numbersAVX2(SB), NOSPLIT, $0-48
+	MOVQ    rows+0(FP), AX
+	MOVQ    arena+8(FP), CX
+	MOVQ    trees+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    planes+32(FP), SI
+	MOVQ    size+40(FP), DI
+	VMOVDQU sumsOwnBit<>+0(SB), Y0
+	VMOVDQU sumsLowBytes8<>+0(SB), Y1
+	VMOVDQU sumsHighBytes8<>+0(SB), Y2
+
+tree:
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	MOVQ  SI, R8
+	TESTQ R8, R8
+	JZ    done
+
+plane:
+	MOVWLZX      -2(DX)(R8*2), R9
+	SHLQ         $0x05, R9
+	VPBROADCASTQ (CX)(R9*1), Y5
+	VPSHUFB      Y1, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPCMPEQB     Y0, Y6, Y6
+	VPADDB       Y3, Y3, Y3
+	VPSUBB       Y6, Y3, Y3
+	VPSHUFB      Y2, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPCMPEQB     Y0, Y5, Y5
+	VPADDB       Y4, Y4, Y4
+	VPSUBB       Y5, Y4, Y4
+	DECQ         R8
+	JNZ          plane
+
+done:
+	VMOVDQU Y3, (AX)
+	VMOVDQU Y4, 32(AX)
+	ADDQ    DI, AX
+	ADDQ    $0x18, DX
+	DECQ    BX
+	JNZ     tree
+	VZEROUPPER
+	RET
+
+DATA sumsOwnBit<>+0(SB)/8, $0x8040201008040201
+DATA sumsOwnBit<>+8(SB)/8, $0x8040201008040201
+DATA sumsOwnBit<>+16(SB)/8, $0x8040201008040201
+DATA sumsOwnBit<>+24(SB)/8, $0x8040201008040201
+GLOBL sumsOwnBit<>(SB), RODATA|NOPTR, $32
+
+DATA sumsLowBytes8<>+0(SB)/8, $0x0000000000000000
+DATA sumsLowBytes8<>+8(SB)/8, $0x0101010101010101
+DATA sumsLowBytes8<>+16(SB)/8, $0x0202020202020202
+DATA sumsLowBytes8<>+24(SB)/8, $0x0303030303030303
+GLOBL sumsLowBytes8<>(SB), RODATA|NOPTR, $32
+
+DATA sumsHighBytes8<>+0(SB)/8, $0x0404040404040404
+DATA sumsHighBytes8<>+8(SB)/8, $0x0505050505050505
+DATA sumsHighBytes8<>+16(SB)/8, $0x0606060606060606
+DATA sumsHighBytes8<>+24(SB)/8, $0x0707070707070707
+GLOBL sumsHighBytes8<>(SB), RODATA|NOPTR, $32
+
 // func idsAVX512(ids *uint8, arena *uint64, tree *uint16, planes int, groups int)
 // Requires: AVX, AVX512F, AVX512VBMI, GFNI
 TEXT ·idsAVX512(SB), NOSPLIT, $0-40

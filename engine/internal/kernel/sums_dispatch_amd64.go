@@ -7,8 +7,41 @@ import (
 	"unsafe"
 )
 
-// useSumsAVX2 puts the assembly of sums.go's functions into t.
-func useSumsAVX2(*Table) {}
+// useSumsAVX2 puts the assembly of sums.go's functions into t. Leaf numbers are found by assembly; the sums are Go's, since
+// the two loads of a row and tree bind them, and gathers of four values are no fewer.
+func useSumsAVX2(t *Table) {
+	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) {
+		if groups == 0 {
+			return
+		}
+		_ = ids[64*groups-1]
+		for g := range groups {
+			numbersAVX2(&ids[64*g], (*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(arena)), 8*g)), &tree.Planes[0], 1, int(tree.Bits), 0)
+		}
+	}
+	t.Sum64 = func(acc []float64, arena []uint64, trees []Leaves, table []uint64, groups int) {
+		sumAVX2(acc, arena, trees, floats[float64](table), groups, 1)
+	}
+	t.Sum32 = func(acc []float32, arena []uint64, trees []Leaves, table []uint64, groups int) {
+		sumAVX2(acc, arena, trees, floats[float32](table), groups, 2)
+	}
+}
+
+// sumAVX2 is sum with numbersAVX2.
+func sumAVX2[F float](acc []F, arena []uint64, trees []Leaves, table []F, groups, per int) {
+	var all [numberedTrees]numbered
+	for len(trees) > 0 {
+		batch := all[:min(len(trees), numberedTrees)]
+		findLeaves(batch, trees, table, per)
+		words := unsafe.SliceData(arena)
+		for g := range groups {
+			numbersAVX2(&batch[0].rows[0], (*uint64)(unsafe.Add(unsafe.Pointer(words), 8*g)), &trees[0].Planes[0], len(batch),
+				int(trees[0].Bits), int(unsafe.Sizeof(batch[0])))
+			sumNumbered((*[64]F)(acc[64*g:]), batch)
+		}
+		trees = trees[len(batch):]
+	}
+}
 
 // useSumsAVX512 puts the assembly of sums.go's functions into t.
 func useSumsAVX512(t *Table) {

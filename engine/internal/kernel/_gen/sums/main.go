@@ -12,6 +12,7 @@ import (
 func main() { gen.File(write) }
 
 func write() {
+	numbers256()
 	ids512()
 	for bits := range 9 {
 		sum64(bits)
@@ -23,21 +24,27 @@ func write() {
 
 // constant loads a constant of 64 bytes into a new register.
 func constant(name string, f func(i int) uint8) reg.VecVirtual {
-	g, ok := constants[name]
-	if !ok {
-		g = GLOBL(name, 24) // NOPTR and RODATA
-		for at := 0; at < 64; at += 8 {
-			var v uint64
-			for i := range 8 {
-				v |= uint64(f(at+i)) << (8 * i)
-			}
-			DATA(at, U64(v))
-		}
-		constants[name] = g
-	}
 	r := ZMM()
-	VMOVDQU64(g, r)
+	VMOVDQU64(data(name, 64, f), r)
 	return r
+}
+
+// data is a constant of size bytes.
+func data(name string, size int, f func(i int) uint8) Mem {
+	g, ok := constants[name]
+	if ok {
+		return g
+	}
+	g = GLOBL(name, 24) // NOPTR and RODATA
+	for at := 0; at < size; at += 8 {
+		var v uint64
+		for i := range 8 {
+			v |= uint64(f(at+i)) << (8 * i)
+		}
+		DATA(at, U64(v))
+	}
+	constants[name] = g
+	return g
 }
 
 var constants = map[string]Mem{} // that have been written
