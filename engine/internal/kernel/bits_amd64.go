@@ -94,6 +94,21 @@ func planes8AVX512(p *uint64, codes *uint8, n int)
 //go:noescape
 func planes16AVX512(p *uint64, codes *uint16, n int)
 
+// setsAVX512 writes n*64 words, n <= 8, for records of n of stride bytes; scratch has 512 elements.
+//
+//go:noescape
+func setsAVX512(out *uint64, slots *uint16, right *uint64, stride int, n int, scratch *uint64)
+
+// sets1AVX2 writes 64 words for each of the records' words; scratch has 32 elements.
+//
+//go:noescape
+func sets1AVX2(out *uint64, slots *uint16, right *uint64, stride int, scratch *uint64)
+
+// sets2AVX2 writes 64 words for each of the records' words; scratch has 32 elements.
+//
+//go:noescape
+func sets2AVX2(out *uint64, slots *uint16, right *uint64, stride int, scratch *uint64)
+
 // planes8AVX2 writes n of 1 to 8 planes of 256 codes.
 //
 //go:noescape

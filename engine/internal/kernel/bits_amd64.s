@@ -2558,6 +2558,1175 @@ noHigh:
 	VZEROUPPER
 	RET
 
+// func setsAVX512(out *uint64, slots *uint16, right *uint64, stride int, n int, scratch *uint64)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, GFNI
+TEXT ·setsAVX512(SB), NOSPLIT, $0-48
+	MOVQ         out+0(FP), AX
+	MOVQ         slots+8(FP), CX
+	MOVQ         right+16(FP), DX
+	MOVQ         stride+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         scratch+40(FP), DI
+	MOVQ         $0x000000ff, R8
+	MOVQ         $0x00000008, R9
+	SUBQ         SI, R9
+	SHRXQ        R9, R8, R8
+	KMOVB        R8, K1
+	MOVQ         $0x8040201008040201, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         $0x000000aa, R8
+	KMOVB        R8, K2
+	MOVQ         $0xaaaaaaaaaaaaaaaa, R8
+	KMOVQ        R8, K3
+	KNOTQ        K3, K4
+	VPMOVM2B     K4, Z1
+	MOVQ         $0x0607040502030001, R8
+	VPBROADCASTQ R8, Z1
+	MOVQ         $0x0e0f0c0d0a0b0809, R8
+	VPBROADCASTQ R8, K2, Z1
+	MOVQ         $0xcccccccccccccccc, R8
+	KMOVQ        R8, K5
+	KNOTQ        K5, K6
+	VPMOVM2B     K6, Z3
+	MOVQ         $0x0504070601000302, R8
+	VPBROADCASTQ R8, Z2
+	MOVQ         $0x0d0c0f0e09080b0a, R8
+	VPBROADCASTQ R8, K2, Z2
+	MOVQ         $0xf0f0f0f0f0f0f0f0, R8
+	KMOVQ        R8, K2
+	KNOTQ        K2, K2
+	VPMOVM2B     K2, Z4
+	MOVQ         $0x00000008, R8
+
+a:
+	MOVQ CX, R9
+	LEAQ 448(DI), R10
+	MOVQ $0x00000008, R11
+
+r:
+	MOVWQZX     (R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z5
+	MOVWQZX     128(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z6
+	MOVWQZX     256(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z7
+	MOVWQZX     384(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z8
+	MOVWQZX     512(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z9
+	MOVWQZX     640(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z10
+	MOVWQZX     768(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z11
+	MOVWQZX     896(R9), R12
+	IMULQ       BX, R12
+	VMOVDQU64.Z (DX)(R12*1), K1, Z12
+	VPUNPCKLQDQ Z6, Z5, Z13
+	VPUNPCKHQDQ Z6, Z5, Z6
+	VPUNPCKLQDQ Z8, Z7, Z5
+	VPUNPCKHQDQ Z8, Z7, Z8
+	VPUNPCKLQDQ Z10, Z9, Z7
+	VPUNPCKHQDQ Z10, Z9, Z10
+	VPUNPCKLQDQ Z12, Z11, Z9
+	VPUNPCKHQDQ Z12, Z11, Z12
+	VSHUFI64X2  $0x44, Z5, Z13, Z11
+	VSHUFI64X2  $0xee, Z5, Z13, Z13
+	VSHUFI64X2  $0x44, Z9, Z7, Z14
+	VSHUFI64X2  $0xee, Z9, Z7, Z15
+	VSHUFI64X2  $0x88, Z14, Z11, Z5
+	VSHUFI64X2  $0xdd, Z14, Z11, Z7
+	VSHUFI64X2  $0x88, Z15, Z13, Z9
+	VSHUFI64X2  $0xdd, Z15, Z13, Z11
+	VSHUFI64X2  $0x44, Z8, Z6, Z13
+	VSHUFI64X2  $0xee, Z8, Z6, Z14
+	VSHUFI64X2  $0x44, Z12, Z10, Z8
+	VSHUFI64X2  $0xee, Z12, Z10, Z12
+	VSHUFI64X2  $0x88, Z8, Z13, Z6
+	VSHUFI64X2  $0xdd, Z8, Z13, Z8
+	VSHUFI64X2  $0x88, Z12, Z14, Z10
+	VSHUFI64X2  $0xdd, Z12, Z14, Z12
+	VMOVDQU64   Z5, (R10)
+	VMOVDQU64   Z6, 512(R10)
+	VMOVDQU64   Z7, 1024(R10)
+	VMOVDQU64   Z8, 1536(R10)
+	VMOVDQU64   Z9, 2048(R10)
+	VMOVDQU64   Z10, 2560(R10)
+	VMOVDQU64   Z11, 3072(R10)
+	VMOVDQU64   Z12, 3584(R10)
+	ADDQ        $0x02, R9
+	SUBQ        $0x40, R10
+	DECQ        R11
+	JNZ         r
+	MOVQ        DI, R9
+	MOVQ        AX, R10
+	MOVQ        SI, R11
+
+i:
+	VMOVDQU64      (R9), Z5
+	VMOVDQU64      64(R9), Z6
+	VMOVDQU64      128(R9), Z7
+	VMOVDQU64      192(R9), Z8
+	VMOVDQU64      256(R9), Z9
+	VMOVDQU64      320(R9), Z10
+	VMOVDQU64      384(R9), Z11
+	VMOVDQU64      448(R9), Z12
+	VPSLLQ         $0x20, Z9, Z13
+	VPSRLQ         $0x20, Z5, Z14
+	VPTERNLOGQ     $0xe4, Z4, Z13, Z5
+	VPTERNLOGQ     $0xd8, Z4, Z14, Z9
+	VPSLLQ         $0x20, Z10, Z13
+	VPSRLQ         $0x20, Z6, Z14
+	VPTERNLOGQ     $0xe4, Z4, Z13, Z6
+	VPTERNLOGQ     $0xd8, Z4, Z14, Z10
+	VPSLLQ         $0x20, Z11, Z13
+	VPSRLQ         $0x20, Z7, Z14
+	VPTERNLOGQ     $0xe4, Z4, Z13, Z7
+	VPTERNLOGQ     $0xd8, Z4, Z14, Z11
+	VPSLLQ         $0x20, Z12, Z13
+	VPSRLQ         $0x20, Z8, Z14
+	VPTERNLOGQ     $0xe4, Z4, Z13, Z8
+	VPTERNLOGQ     $0xd8, Z4, Z14, Z12
+	VMOVDQA64      Z5, Z13
+	VPSHUFB        Z2, Z7, K5, Z5
+	VPSHUFB        Z2, Z13, K6, Z7
+	VMOVDQA64      Z6, Z13
+	VPSHUFB        Z2, Z8, K5, Z6
+	VPSHUFB        Z2, Z13, K6, Z8
+	VMOVDQA64      Z9, Z13
+	VPSHUFB        Z2, Z11, K5, Z9
+	VPSHUFB        Z2, Z13, K6, Z11
+	VMOVDQA64      Z10, Z13
+	VPSHUFB        Z2, Z12, K5, Z10
+	VPSHUFB        Z2, Z13, K6, Z12
+	VMOVDQA64      Z5, Z13
+	VPSHUFB        Z1, Z6, K3, Z5
+	VPSHUFB        Z1, Z13, K4, Z6
+	VMOVDQA64      Z7, Z13
+	VPSHUFB        Z1, Z8, K3, Z7
+	VPSHUFB        Z1, Z13, K4, Z8
+	VMOVDQA64      Z9, Z13
+	VPSHUFB        Z1, Z10, K3, Z9
+	VPSHUFB        Z1, Z13, K4, Z10
+	VMOVDQA64      Z11, Z13
+	VPSHUFB        Z1, Z12, K3, Z11
+	VPSHUFB        Z1, Z13, K4, Z12
+	VGF2P8AFFINEQB $0x00, Z5, Z0, Z5
+	VMOVDQA64      Z5, (R10)
+	VGF2P8AFFINEQB $0x00, Z6, Z0, Z6
+	VMOVDQA64      Z6, 512(R10)
+	VGF2P8AFFINEQB $0x00, Z7, Z0, Z7
+	VMOVDQA64      Z7, 1024(R10)
+	VGF2P8AFFINEQB $0x00, Z8, Z0, Z8
+	VMOVDQA64      Z8, 1536(R10)
+	VGF2P8AFFINEQB $0x00, Z9, Z0, Z9
+	VMOVDQA64      Z9, 2048(R10)
+	VGF2P8AFFINEQB $0x00, Z10, Z0, Z10
+	VMOVDQA64      Z10, 2560(R10)
+	VGF2P8AFFINEQB $0x00, Z11, Z0, Z11
+	VMOVDQA64      Z11, 3072(R10)
+	VGF2P8AFFINEQB $0x00, Z12, Z0, Z12
+	VMOVDQA64      Z12, 3584(R10)
+	ADDQ           $0x00000200, R9
+	ADDQ           $0x00001000, R10
+	DECQ           R11
+	JNZ            i
+	ADDQ           $0x10, CX
+	ADDQ           $0x40, AX
+	DECQ           R8
+	JNZ            a
+	SUBQ           $0x00000200, AX
+	SHLQ           $0x03, SI
+
+b:
+	VMOVDQA64  (AX), Z5
+	VMOVDQA64  64(AX), Z6
+	VMOVDQA64  128(AX), Z7
+	VMOVDQA64  192(AX), Z8
+	VMOVDQA64  256(AX), Z9
+	VMOVDQA64  320(AX), Z10
+	VMOVDQA64  384(AX), Z11
+	VMOVDQA64  448(AX), Z12
+	VPSLLQ     $0x20, Z9, Z0
+	VPSRLQ     $0x20, Z5, Z2
+	VPTERNLOGQ $0xe4, Z4, Z0, Z5
+	VPTERNLOGQ $0xd8, Z4, Z2, Z9
+	VPSLLQ     $0x20, Z10, Z0
+	VPSRLQ     $0x20, Z6, Z2
+	VPTERNLOGQ $0xe4, Z4, Z0, Z6
+	VPTERNLOGQ $0xd8, Z4, Z2, Z10
+	VPSLLQ     $0x20, Z11, Z0
+	VPSRLQ     $0x20, Z7, Z2
+	VPTERNLOGQ $0xe4, Z4, Z0, Z7
+	VPTERNLOGQ $0xd8, Z4, Z2, Z11
+	VPSLLQ     $0x20, Z12, Z0
+	VPSRLQ     $0x20, Z8, Z2
+	VPTERNLOGQ $0xe4, Z4, Z0, Z8
+	VPTERNLOGQ $0xd8, Z4, Z2, Z12
+	VPSLLQ     $0x10, Z7, Z0
+	VPSRLQ     $0x10, Z5, Z2
+	VPTERNLOGQ $0xe4, Z3, Z0, Z5
+	VPTERNLOGQ $0xd8, Z3, Z2, Z7
+	VPSLLQ     $0x10, Z8, Z0
+	VPSRLQ     $0x10, Z6, Z2
+	VPTERNLOGQ $0xe4, Z3, Z0, Z6
+	VPTERNLOGQ $0xd8, Z3, Z2, Z8
+	VPSLLQ     $0x10, Z11, Z0
+	VPSRLQ     $0x10, Z9, Z2
+	VPTERNLOGQ $0xe4, Z3, Z0, Z9
+	VPTERNLOGQ $0xd8, Z3, Z2, Z11
+	VPSLLQ     $0x10, Z12, Z0
+	VPSRLQ     $0x10, Z10, Z2
+	VPTERNLOGQ $0xe4, Z3, Z0, Z10
+	VPTERNLOGQ $0xd8, Z3, Z2, Z12
+	VMOVDQA64  Z5, Z0
+	VPSHUFB    Z1, Z6, K3, Z5
+	VPSHUFB    Z1, Z0, K4, Z6
+	VMOVDQA64  Z7, Z0
+	VPSHUFB    Z1, Z8, K3, Z7
+	VPSHUFB    Z1, Z0, K4, Z8
+	VMOVDQA64  Z9, Z0
+	VPSHUFB    Z1, Z10, K3, Z9
+	VPSHUFB    Z1, Z0, K4, Z10
+	VMOVDQA64  Z11, Z0
+	VPSHUFB    Z1, Z12, K3, Z11
+	VPSHUFB    Z1, Z0, K4, Z12
+	VMOVDQA64  Z5, (AX)
+	VMOVDQA64  Z6, 64(AX)
+	VMOVDQA64  Z7, 128(AX)
+	VMOVDQA64  Z8, 192(AX)
+	VMOVDQA64  Z9, 256(AX)
+	VMOVDQA64  Z10, 320(AX)
+	VMOVDQA64  Z11, 384(AX)
+	VMOVDQA64  Z12, 448(AX)
+	ADDQ       $0x00000200, AX
+	DECQ       SI
+	JNZ        b
+	VZEROUPPER
+	RET
+
+// func sets1AVX2(out *uint64, slots *uint16, right *uint64, stride int, scratch *uint64)
+// Requires: AVX, AVX2
+TEXT ·sets1AVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ slots+8(FP), CX
+	MOVQ right+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scratch+32(FP), SI
+	MOVQ $0x00000008, DI
+
+group:
+	MOVWQZX      (CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y0
+	MOVWQZX      32(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y1
+	VPBLENDD     $0xf0, Y1, Y0, Y0
+	MOVWQZX      2(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y1
+	MOVWQZX      34(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y2
+	VPBLENDD     $0xf0, Y2, Y1, Y1
+	MOVWQZX      4(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y2
+	MOVWQZX      36(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y3
+	VPBLENDD     $0xf0, Y3, Y2, Y2
+	MOVWQZX      6(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y3
+	MOVWQZX      38(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y4
+	VPBLENDD     $0xf0, Y4, Y3, Y3
+	MOVWQZX      8(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y4
+	MOVWQZX      40(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y5
+	VPBLENDD     $0xf0, Y5, Y4, Y4
+	MOVWQZX      10(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y5
+	MOVWQZX      42(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	MOVWQZX      12(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y6
+	MOVWQZX      44(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y7
+	VPBLENDD     $0xf0, Y7, Y6, Y6
+	MOVWQZX      14(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y7
+	MOVWQZX      46(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPUNPCKLBW   Y1, Y0, Y0
+	VPUNPCKLBW   Y3, Y2, Y1
+	VPUNPCKLBW   Y5, Y4, Y2
+	VPUNPCKLBW   Y7, Y6, Y3
+	VPUNPCKLWD   Y1, Y0, Y4
+	VPUNPCKHWD   Y1, Y0, Y0
+	VPUNPCKLWD   Y3, Y2, Y1
+	VPUNPCKHWD   Y3, Y2, Y2
+	VPUNPCKLDQ   Y1, Y4, Y3
+	VPUNPCKHDQ   Y1, Y4, Y4
+	VPUNPCKLDQ   Y2, Y0, Y1
+	VPUNPCKHDQ   Y2, Y0, Y0
+	VMOVDQU      Y3, (SI)
+	VMOVDQU      Y4, 32(SI)
+	VMOVDQU      Y1, 64(SI)
+	VMOVDQU      Y0, 96(SI)
+	MOVWQZX      16(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y0
+	MOVWQZX      48(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y1
+	VPBLENDD     $0xf0, Y1, Y0, Y0
+	MOVWQZX      18(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y1
+	MOVWQZX      50(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y2
+	VPBLENDD     $0xf0, Y2, Y1, Y1
+	MOVWQZX      20(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y2
+	MOVWQZX      52(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y3
+	VPBLENDD     $0xf0, Y3, Y2, Y2
+	MOVWQZX      22(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y3
+	MOVWQZX      54(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y4
+	VPBLENDD     $0xf0, Y4, Y3, Y3
+	MOVWQZX      24(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y4
+	MOVWQZX      56(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y5
+	VPBLENDD     $0xf0, Y5, Y4, Y4
+	MOVWQZX      26(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y5
+	MOVWQZX      58(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	MOVWQZX      28(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y6
+	MOVWQZX      60(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y7
+	VPBLENDD     $0xf0, Y7, Y6, Y6
+	MOVWQZX      30(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y7
+	MOVWQZX      62(CX), R8
+	IMULQ        BX, R8
+	VPBROADCASTQ (DX)(R8*1), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPUNPCKLBW   Y1, Y0, Y0
+	VPUNPCKLBW   Y3, Y2, Y1
+	VPUNPCKLBW   Y5, Y4, Y2
+	VPUNPCKLBW   Y7, Y6, Y3
+	VPUNPCKLWD   Y1, Y0, Y4
+	VPUNPCKHWD   Y1, Y0, Y0
+	VPUNPCKLWD   Y3, Y2, Y1
+	VPUNPCKHWD   Y3, Y2, Y2
+	VPUNPCKLDQ   Y1, Y4, Y3
+	VPUNPCKHDQ   Y1, Y4, Y4
+	VPUNPCKLDQ   Y2, Y0, Y1
+	VPUNPCKHDQ   Y2, Y0, Y0
+	VMOVDQU      (SI), Y2
+	VPUNPCKHQDQ  Y3, Y2, Y5
+	VPUNPCKLQDQ  Y3, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 224(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 192(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 160(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 128(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 96(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 64(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 32(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, (AX)
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 480(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 448(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 416(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 384(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 352(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 320(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 288(AX)
+	VPADDB       Y5, Y5, Y5
+	VPMOVMSKB    Y5, R8
+	MOVL         R8, 256(AX)
+	VMOVDQU      32(SI), Y2
+	VPUNPCKHQDQ  Y4, Y2, Y3
+	VPUNPCKLQDQ  Y4, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 736(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 704(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 672(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 640(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 608(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 576(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 544(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 512(AX)
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 992(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 960(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 928(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 896(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 864(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 832(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 800(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 768(AX)
+	VMOVDQU      64(SI), Y2
+	VPUNPCKHQDQ  Y1, Y2, Y3
+	VPUNPCKLQDQ  Y1, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1248(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1216(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1184(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1152(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1120(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1088(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1056(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1024(AX)
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1504(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1472(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1440(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1408(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1376(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1344(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1312(AX)
+	VPADDB       Y3, Y3, Y3
+	VPMOVMSKB    Y3, R8
+	MOVL         R8, 1280(AX)
+	VMOVDQU      96(SI), Y1
+	VPUNPCKHQDQ  Y0, Y1, Y2
+	VPUNPCKLQDQ  Y0, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1760(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1728(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1696(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1664(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1632(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1600(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1568(AX)
+	VPADDB       Y1, Y1, Y1
+	VPMOVMSKB    Y1, R8
+	MOVL         R8, 1536(AX)
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 2016(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1984(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1952(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1920(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1888(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1856(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1824(AX)
+	VPADDB       Y2, Y2, Y2
+	VPMOVMSKB    Y2, R8
+	MOVL         R8, 1792(AX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, AX
+	DECQ         DI
+	JNZ          group
+	VZEROUPPER
+	RET
+
+// func sets2AVX2(out *uint64, slots *uint16, right *uint64, stride int, scratch *uint64)
+// Requires: AVX, AVX2
+TEXT ·sets2AVX2(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ slots+8(FP), CX
+	MOVQ right+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scratch+32(FP), SI
+	MOVQ $0x00000008, DI
+
+group:
+	MOVWQZX        (CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y0
+	MOVWQZX        32(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y0, Y0
+	MOVWQZX        2(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y1
+	MOVWQZX        34(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y1, Y1
+	MOVWQZX        4(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y2
+	MOVWQZX        36(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y2, Y2
+	MOVWQZX        6(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y3
+	MOVWQZX        38(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y3, Y3
+	MOVWQZX        8(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y4
+	MOVWQZX        40(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y4, Y4
+	MOVWQZX        10(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y5
+	MOVWQZX        42(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y5, Y5
+	MOVWQZX        12(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y6
+	MOVWQZX        44(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y6, Y6
+	MOVWQZX        14(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y7
+	MOVWQZX        46(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y7, Y7
+	VPUNPCKLBW     Y1, Y0, Y8
+	VPUNPCKHBW     Y1, Y0, Y0
+	VPUNPCKLBW     Y3, Y2, Y1
+	VPUNPCKHBW     Y3, Y2, Y2
+	VPUNPCKLBW     Y5, Y4, Y3
+	VPUNPCKHBW     Y5, Y4, Y4
+	VPUNPCKLBW     Y7, Y6, Y5
+	VPUNPCKHBW     Y7, Y6, Y6
+	VPUNPCKLWD     Y1, Y8, Y7
+	VPUNPCKHWD     Y1, Y8, Y8
+	VPUNPCKLWD     Y5, Y3, Y1
+	VPUNPCKHWD     Y5, Y3, Y3
+	VPUNPCKLWD     Y2, Y0, Y5
+	VPUNPCKHWD     Y2, Y0, Y0
+	VPUNPCKLWD     Y6, Y4, Y2
+	VPUNPCKHWD     Y6, Y4, Y4
+	VPUNPCKLDQ     Y1, Y7, Y6
+	VPUNPCKHDQ     Y1, Y7, Y7
+	VPUNPCKLDQ     Y3, Y8, Y1
+	VPUNPCKHDQ     Y3, Y8, Y8
+	VPUNPCKLDQ     Y2, Y5, Y3
+	VPUNPCKHDQ     Y2, Y5, Y5
+	VPUNPCKLDQ     Y4, Y0, Y2
+	VPUNPCKHDQ     Y4, Y0, Y0
+	VMOVDQU        Y6, (SI)
+	VMOVDQU        Y7, 32(SI)
+	VMOVDQU        Y1, 64(SI)
+	VMOVDQU        Y8, 96(SI)
+	VMOVDQU        Y3, 128(SI)
+	VMOVDQU        Y5, 160(SI)
+	VMOVDQU        Y2, 192(SI)
+	VMOVDQU        Y0, 224(SI)
+	MOVWQZX        16(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y0
+	MOVWQZX        48(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y0, Y0
+	MOVWQZX        18(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y1
+	MOVWQZX        50(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y1, Y1
+	MOVWQZX        20(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y2
+	MOVWQZX        52(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y2, Y2
+	MOVWQZX        22(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y3
+	MOVWQZX        54(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y3, Y3
+	MOVWQZX        24(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y4
+	MOVWQZX        56(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y4, Y4
+	MOVWQZX        26(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y5
+	MOVWQZX        58(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y5, Y5
+	MOVWQZX        28(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y6
+	MOVWQZX        60(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y6, Y6
+	MOVWQZX        30(CX), R8
+	IMULQ          BX, R8
+	VBROADCASTI128 (DX)(R8*1), Y7
+	MOVWQZX        62(CX), R8
+	IMULQ          BX, R8
+	VINSERTI128    $0x01, (DX)(R8*1), Y7, Y7
+	VPUNPCKLBW     Y1, Y0, Y8
+	VPUNPCKHBW     Y1, Y0, Y0
+	VPUNPCKLBW     Y3, Y2, Y1
+	VPUNPCKHBW     Y3, Y2, Y2
+	VPUNPCKLBW     Y5, Y4, Y3
+	VPUNPCKHBW     Y5, Y4, Y4
+	VPUNPCKLBW     Y7, Y6, Y5
+	VPUNPCKHBW     Y7, Y6, Y6
+	VPUNPCKLWD     Y1, Y8, Y7
+	VPUNPCKHWD     Y1, Y8, Y8
+	VPUNPCKLWD     Y5, Y3, Y1
+	VPUNPCKHWD     Y5, Y3, Y3
+	VPUNPCKLWD     Y2, Y0, Y5
+	VPUNPCKHWD     Y2, Y0, Y0
+	VPUNPCKLWD     Y6, Y4, Y2
+	VPUNPCKHWD     Y6, Y4, Y4
+	VPUNPCKLDQ     Y1, Y7, Y6
+	VPUNPCKHDQ     Y1, Y7, Y7
+	VPUNPCKLDQ     Y3, Y8, Y1
+	VPUNPCKHDQ     Y3, Y8, Y8
+	VPUNPCKLDQ     Y2, Y5, Y3
+	VPUNPCKHDQ     Y2, Y5, Y5
+	VPUNPCKLDQ     Y4, Y0, Y2
+	VPUNPCKHDQ     Y4, Y0, Y0
+	VMOVDQU        (SI), Y4
+	VPUNPCKHQDQ    Y6, Y4, Y9
+	VPUNPCKLQDQ    Y6, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 224(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 192(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 160(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 128(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 96(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 64(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 32(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, (AX)
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 480(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 448(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 416(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 384(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 352(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 320(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 288(AX)
+	VPADDB         Y9, Y9, Y9
+	VPMOVMSKB      Y9, R8
+	MOVL           R8, 256(AX)
+	VMOVDQU        32(SI), Y4
+	VPUNPCKHQDQ    Y7, Y4, Y6
+	VPUNPCKLQDQ    Y7, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 736(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 704(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 672(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 640(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 608(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 576(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 544(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 512(AX)
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 992(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 960(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 928(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 896(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 864(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 832(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 800(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 768(AX)
+	VMOVDQU        64(SI), Y4
+	VPUNPCKHQDQ    Y1, Y4, Y6
+	VPUNPCKLQDQ    Y1, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1248(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1216(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1184(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1152(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1120(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1088(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1056(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1024(AX)
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1504(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1472(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1440(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1408(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1376(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1344(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1312(AX)
+	VPADDB         Y6, Y6, Y6
+	VPMOVMSKB      Y6, R8
+	MOVL           R8, 1280(AX)
+	VMOVDQU        96(SI), Y1
+	VPUNPCKHQDQ    Y8, Y1, Y4
+	VPUNPCKLQDQ    Y8, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1760(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1728(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1696(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1664(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1632(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1600(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1568(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 1536(AX)
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2016(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1984(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1952(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1920(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1888(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1856(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1824(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 1792(AX)
+	VMOVDQU        128(SI), Y1
+	VPUNPCKHQDQ    Y3, Y1, Y4
+	VPUNPCKLQDQ    Y3, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2272(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2240(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2208(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2176(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2144(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2112(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2080(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2048(AX)
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2528(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2496(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2464(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2432(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2400(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2368(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2336(AX)
+	VPADDB         Y4, Y4, Y4
+	VPMOVMSKB      Y4, R8
+	MOVL           R8, 2304(AX)
+	VMOVDQU        160(SI), Y1
+	VPUNPCKHQDQ    Y5, Y1, Y3
+	VPUNPCKLQDQ    Y5, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2784(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2752(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2720(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2688(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2656(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2624(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2592(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 2560(AX)
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3040(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3008(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2976(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2944(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2912(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2880(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2848(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 2816(AX)
+	VMOVDQU        192(SI), Y1
+	VPUNPCKHQDQ    Y2, Y1, Y3
+	VPUNPCKLQDQ    Y2, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3296(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3264(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3232(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3200(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3168(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3136(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3104(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3072(AX)
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3552(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3520(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3488(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3456(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3424(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3392(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3360(AX)
+	VPADDB         Y3, Y3, Y3
+	VPMOVMSKB      Y3, R8
+	MOVL           R8, 3328(AX)
+	VMOVDQU        224(SI), Y1
+	VPUNPCKHQDQ    Y0, Y1, Y2
+	VPUNPCKLQDQ    Y0, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3808(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3776(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3744(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3712(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3680(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3648(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3616(AX)
+	VPADDB         Y1, Y1, Y1
+	VPMOVMSKB      Y1, R8
+	MOVL           R8, 3584(AX)
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 4064(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 4032(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 4000(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 3968(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 3936(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 3904(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 3872(AX)
+	VPADDB         Y2, Y2, Y2
+	VPMOVMSKB      Y2, R8
+	MOVL           R8, 3840(AX)
+	ADDQ           $0x40, CX
+	ADDQ           $0x04, AX
+	DECQ           DI
+	JNZ            group
+	VZEROUPPER
+	RET
+
 // func planes8AVX2(p *uint64, codes *uint8, n int)
 // Requires: AVX, AVX2
 TEXT ·planes8AVX2(SB), NOSPLIT, $0-24

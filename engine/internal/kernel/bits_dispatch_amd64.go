@@ -2,7 +2,11 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 // useBitsAVX2 puts the assembly of bits.go's functions into t.
 func useBitsAVX2(t *Table) {
@@ -44,6 +48,22 @@ func useBitsAVX2(t *Table) {
 			treesAVX25(a, ops, n)
 		case 6:
 			treesAVX26(a, ops, n)
+		}
+	}
+	t.Sets = sets256
+}
+
+func sets256(arena []uint64, to int, slots []uint16, right []uint64, width int) {
+	if width == 0 {
+		return
+	}
+	_ = slots[255]
+	var scratch [32]uint64
+	for i := 0; i < width; i += 2 {
+		if i+1 < width {
+			sets2AVX2(first(arena[4*(to+64*i):], 512), &slots[0], &right[i], 8*width, &scratch[0])
+		} else {
+			sets1AVX2(first(arena[4*(to+64*i):], 256), &slots[0], &right[i], 8*width, &scratch[0])
 		}
 	}
 }
@@ -89,6 +109,22 @@ func useBitsAVX512(t *Table) {
 		case 6:
 			treesAVX5126(a, ops, n)
 		}
+	}
+	if cpu.X86.HasAVX512GFNI {
+		t.Sets = sets512
+	}
+}
+
+func sets512(arena []uint64, to int, slots []uint16, right []uint64, width int) {
+	if width == 0 {
+		return
+	}
+	_ = slots[511]
+	var space [512 + 7]uint64
+	scratch := &space[-uintptr(unsafe.Pointer(&space))%64/8] // on a cache line's start it is a fifth faster
+	for i := 0; i < width; i += 8 {
+		n := min(8, width-i)
+		setsAVX512(first(arena[8*(to+64*i):], 512*n), &slots[0], &right[i], 8*width, n, scratch)
 	}
 }
 

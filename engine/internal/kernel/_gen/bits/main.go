@@ -25,6 +25,9 @@ func write() {
 		}
 	}
 	planesAVX512()
+	setsAVX512()
+	setsAVX2("sets1AVX2", 1)
+	setsAVX2("sets2AVX2", 2)
 	planesAVX2()
 }
 
