@@ -88,53 +88,100 @@ func raw[F float32 | float64](f F) uint64 {
 	return math.Float64bits(float64(f))
 }
 
-func testSum[F float32 | float64](t *testing.T, k *kernel.Table, order *[64]uint8, sum func([]F, []uint64, []kernel.Leaves, []uint64, int),
-	lay func([]uint64, []F, int), size func(int) int, value func(*rand.Rand) F,
-) {
+// sums are a tier's functions for F.
+type sums[F float32 | float64] struct {
+	order *[64]uint8
+	sum   func([]F, []uint64, []kernel.Leaves, []uint64, int)
+	lay   func([]uint64, []F, int)
+	size  func(int) int
+	value func(*rand.Rand) F
+}
+
+func sums64(k *kernel.Table) sums[float64] {
+	return sums[float64]{k.Order64, k.Sum64, k.Lay64, kernel.Size64, value64}
+}
+
+func sums32(k *kernel.Table) sums[float32] {
+	return sums[float32]{k.Order32, k.Sum32, k.Lay32, kernel.Size32, value32}
+}
+
+// check compares the sums of a number of groups with those of values added one after the other.
+func (f sums[F]) check(t *testing.T, k *kernel.Table, r *rand.Rand, g *grown[F], groups int) {
 	t.Helper()
-	r := random(3)
-	for bits := range kernel.MaxPlanes + 1 {
-		for _, n := range []int{0, 1, 2, 3, 8, 31, 32, 40, 300} {
-			if n == 300 && bits > 5 {
-				continue
-			}
-			g := grow(r, k, n, bits, lay, size, value)
-			for groups := range k.Words + 1 {
-				acc := make([]F, k.Rows())
-				want := make([]F, k.Rows())
-				for row := range acc {
-					acc[row&^63|int(order[row&63])] = value(r)
-				}
-				for row := range want {
-					at := row&^63 | int(order[row&63])
-					want[at] = acc[at]
-					if row < 64*groups {
-						for tree := range n {
-							want[at] += g.leaf[tree][row]
-						}
-					}
-				}
-				sum(acc, g.arena, g.trees, g.table, groups)
-				for at := range acc {
-					if raw(acc[at]) != raw(want[at]) {
-						row := at&^63 | slices.Index(order[:], uint8(at&63))
-						t.Fatalf("%d planes, %d trees, %d groups: row %d is %v, want %v", bits, n, groups, row, acc[at], want[at])
-					}
-				}
-			}
+	acc := make([]F, k.Rows())
+	for at := range acc {
+		acc[at] = f.value(r)
+	}
+	want := slices.Clone(acc)
+	for row := range 64 * groups {
+		at := row&^63 | int(f.order[row&63])
+		for tree := range g.trees {
+			want[at] += g.leaf[tree][row]
+		}
+	}
+	f.sum(acc, g.arena, g.trees, g.table, groups)
+	for at := range acc {
+		if raw(acc[at]) != raw(want[at]) {
+			row := at&^63 | slices.Index(f.order[:], uint8(at&63))
+			t.Fatalf("%d trees, %d groups: row %d is %v, want %v", len(g.trees), groups, row, acc[at], want[at])
 		}
 	}
 }
 
+func (f sums[F]) test(t *testing.T, k *kernel.Table) {
+	t.Helper()
+	r := random(3)
+	for bits := range kernel.MaxPlanes + 1 {
+		t.Run(fmt.Sprintf("planes=%d", bits), func(t *testing.T) {
+			for _, n := range []int{0, 1, 2, 3, 8, 15, 16, 17, 31, 32, 40, 300} {
+				if n == 300 && bits > 5 {
+					continue
+				}
+				g := grow(r, k, n, bits, f.lay, f.size, f.value)
+				for groups := range k.Words + 1 {
+					f.check(t, k, r, g, groups)
+				}
+			}
+		})
+	}
+}
+
 func TestSum64(t *testing.T) {
-	eachTier(t, func(t *testing.T, k *kernel.Table) {
-		testSum(t, k, k.Order64, k.Sum64, k.Lay64, kernel.Size64, value64)
-	})
+	eachTier(t, func(t *testing.T, k *kernel.Table) { sums64(k).test(t, k) })
 }
 
 func TestSum32(t *testing.T) {
+	eachTier(t, func(t *testing.T, k *kernel.Table) { sums32(k).test(t, k) })
+}
+
+func FuzzSums(f *testing.F) {
+	f.Add(uint64(1), uint8(5), uint16(31), uint8(4))
+	f.Add(uint64(2), uint8(8), uint16(1), uint8(8))
+	f.Add(uint64(3), uint8(0), uint16(257), uint8(1))
+	f.Fuzz(func(t *testing.T, seed uint64, bits uint8, trees uint16, groups uint8) {
+		eachTier(t, func(t *testing.T, k *kernel.Table) {
+			r, planes, n, words := random(seed), int(bits)%(kernel.MaxPlanes+1), int(trees)%600, int(groups)%(k.Words+1)
+			f64, f32 := sums64(k), sums32(k)
+			f64.check(t, k, r, grow(r, k, n, planes, f64.lay, f64.size, f64.value), words)
+			f32.check(t, k, r, grow(r, k, n, planes, f32.lay, f32.size, f32.value), words)
+		})
+	})
+}
+
+func TestSumsAllocateNothing(t *testing.T) {
 	eachTier(t, func(t *testing.T, k *kernel.Table) {
-		testSum(t, k, k.Order32, k.Sum32, k.Lay32, kernel.Size32, value32)
+		r := random(7)
+		for bits := range kernel.MaxPlanes + 1 {
+			g, h := grow(r, k, 40, bits, k.Lay64, kernel.Size64, value64), grow(r, k, 40, bits, k.Lay32, kernel.Size32, value32)
+			acc64, acc32, ids := make([]float64, k.Rows()), make([]float32, k.Rows()), make([]uint8, k.Rows())
+			if n := testing.AllocsPerRun(10, func() {
+				k.Sum64(acc64, g.arena, g.trees, g.table, k.Words)
+				k.Sum32(acc32, h.arena, h.trees, h.table, k.Words)
+				k.IDs(ids, g.arena, &g.trees[0], k.Words)
+			}); n != 0 {
+				t.Errorf("%d planes: %v allocations", bits, n)
+			}
+		}
 	})
 }
 

@@ -91,6 +91,12 @@ type Table struct {
 	// AddLeaves32 is AddLeaves64 for float32.
 	AddLeaves32 func(acc []float32, numbers []uint32, leaves []float32)
 
+	// Exp64 writes glibc's exp of each value, Sigmoid64 LightGBM's 1/(1+exp(-slope*x)). dst may be v.
+	Exp64     func(dst, v []float64)
+	Sigmoid64 func(dst, v []float64, slope float64)
+	// Exp32 writes glibc's expf of each value, Sigmoid32 XGBoost's sigmoid: values are single precision, held in doubles.
+	Exp32, Sigmoid32 func(dst, v []float64)
+
 	// IDs writes the leaf numbers of one tree for groups*64 rows.
 	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
 	// Sum64 adds to each row of the first groups*64 rows the leaf of each tree, tree after tree. All trees have the same
@@ -101,10 +107,10 @@ type Table struct {
 	Sum32 func(acc []float32, arena []uint64, trees []Leaves, table []uint64, groups int)
 	// Order64 and Order32 give each row of 64 its place in an accumulator.
 	Order64, Order32 *[64]uint8
-	// Lay64 writes 2^bits leaf values, len(leaves) of them and zeros, to table in the form that Sum64 reads: 2^bits
-	// elements.
+	// Lay64 writes 2^bits leaf values, len(leaves) of them and zeros, to table in the form that Sum64 reads: Size64(bits)
+	// elements. A tree's table starts on a 64-byte boundary, as tables that follow each other in an Aligned one do.
 	Lay64 func(table []uint64, leaves []float64, bits int)
-	// Lay32 is Lay64 for float32: 2^bits/2 elements, at least one word of 64 bytes.
+	// Lay32 is Lay64 for float32: Size32(bits) elements.
 	Lay32 func(table []uint64, leaves []float32, bits int)
 
 	// Shapley plays steps of a game for rows first..first+rows, at most GameLanes of them, first being a multiple of
@@ -188,6 +194,7 @@ func newPortable(tier Tier, w int) *Table {
 	t.Sets = func(arena []uint64, first int, slots []uint16, right []uint64, width int) {
 		sets(arena, first, slots, right, width, w)
 	}
+	t.Exp64, t.Sigmoid64, t.Exp32, t.Sigmoid32 = exp64, sigmoid64, exp32, sigmoid32
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
 	t.Narrow = narrow
