@@ -213,18 +213,19 @@ func (p *codePlan) take(c codeColumn) uint32 {
 	return uint32(len(p.columns) - 1)
 }
 
-// fill writes the codes of rows from..from+n of b: row r's in column c is codes[c*stride+r].
+// fill writes the codes of rows from..from+n of b: row r's in column c is codes[c*stride+r]. It goes feature by feature,
+// so that a feature's cuts, which may be many, are in a near cache for all rows.
 func (p *codePlan) fill(codes []uint16, stride int, k *ranker, b *Block, from, n int, flush bool) {
-	for base := 0; base < n; base += maxBlock {
-		rows := min(maxBlock, n-base)
-		for i := range p.rankings {
-			if r := &p.rankings[i]; len(r.columns) > 0 {
-				p.fillRanking(r, codes[base:], stride, k, &b.cols[r.feature], from+base, rows, flush)
-			}
+	for i := range p.rankings {
+		r := &p.rankings[i]
+		for base := 0; base < n && len(r.columns) > 0; base += maxBlock {
+			p.fillRanking(r, codes[base:], stride, k, &b.cols[r.feature], from+base, min(maxBlock, n-base), flush)
 		}
-		for i := range p.slots {
-			c := &p.slots[i]
-			c.fill(codes[int(c.column)*stride+base:][:rows], k, &b.cols[c.feature], from+base)
+	}
+	for i := range p.slots {
+		c := &p.slots[i]
+		for base := 0; base < n; base += maxBlock {
+			c.fill(codes[int(c.column)*stride+base:][:min(maxBlock, n-base)], k, &b.cols[c.feature], from+base)
 		}
 	}
 }

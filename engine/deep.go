@@ -42,8 +42,8 @@ type deepTree struct {
 
 const (
 	deepBatch  = kernel.MaxItems // rows that walk a tree at a time: their codes stay in the first-level cache
-	deepRows   = 4096            // rows that pass a tree before the next tree
-	deepCodes  = 1 << 18         // codes in scratch memory, if 64 rows have no more than that
+	deepRows   = 8192            // rows that pass a tree before the next tree, if trees are large
+	deepCodes  = 1 << 19         // codes in scratch memory, if 64 rows have no more than that
 	deepNear   = 1 << 20         // bytes of trees that stay in the second-level cache with a batch
 	maxColumns = 1 << 16
 )
@@ -51,7 +51,7 @@ const (
 // deepScratch is the working memory of one goroutine.
 type deepScratch struct {
 	codes   []uint16
-	columns []uint16 // codes of a batch, column by column
+	columns []uint16 // blocks: the codes, column by column
 	walk    kernel.Walk
 	ranker  ranker
 	value   [1]float64
@@ -82,8 +82,8 @@ func newDeepGroup[F float](m *forest.Model, trees []forest.Tree, k *kernel.Table
 func (g *deepGroup[F]) newScratch(k *kernel.Table, rd reading, cast forest.CategoryCast) *deepScratch {
 	s := &deepScratch{codes: kernel.Aligned[uint16](g.codes)}
 	for i := range g.parts {
-		if g.parts[i].blocks != nil {
-			s.columns = kernel.Aligned[uint16](wideRow * columnStride)
+		if n := g.parts[i].width * (g.rows + columnGap); g.parts[i].blocks != nil && n > len(s.columns) {
+			s.columns = kernel.Aligned[uint16](n)
 		}
 	}
 	s.ranker.kernel, s.ranker.reading, s.ranker.cast = k, rd, cast

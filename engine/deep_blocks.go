@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"unsafe"
+
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
@@ -186,17 +188,15 @@ func (c *blockCutter) cut() {
 // addBlocks is add for trees of blocks.
 func (p *deepPart[F]) addBlocks(s *deepScratch, b *Block, from, n int, acc []F, stride int) {
 	d := p.blocks
-	columns := len(p.plan.columns)
-	for base := 0; base < n; base += deepBatch {
-		rows := min(deepBatch, n-base)
-		p.plan.fill(s.columns, columnStride, &s.ranker, b, from+base, rows, p.flush)
-		p.k.RowMajor(s.codes[base*p.width:], s.columns, columnStride, p.width, columns, rows)
-	}
+	columns := (n+31)&^31 + columnGap
+	p.plan.fill(s.columns, columns, &s.ranker, b, from, n, p.flush)
+	p.k.RowMajor(s.codes, s.columns, columns, p.width, len(p.plan.columns), n)
 	c := kernel.Codes{Width: p.width, Shifted: d.shifted}
 	for i := range d.trees {
 		t := &d.trees[i]
 		for base := 0; base < n; base += d.batch {
 			rows := min(d.batch, n-base)
+			p.prefetch(i+1, base, rows, n)
 			c.Rows = s.codes[base*p.width:]
 			if t.pair {
 				p.k.WalkPair(&s.walk, rows, d.words[t.root:], &c)
@@ -209,5 +209,22 @@ func (p *deepPart[F]) addBlocks(s *deepScratch, b *Block, from, n int, acc []F, 
 	}
 }
 
-// columnStride is the distance of columns of codes: not a power of two, so that they do not share cache sets.
-const columnStride = deepBatch + 32
+// prefetch asks for a share of tree i: that of rows from base on among n rows.
+func (p *deepPart[F]) prefetch(i, base, rows, n int) {
+	if i == len(p.trees) {
+		return
+	}
+	words, leaves := p.blocks.words[p.blocks.trees[i].root:], p.leaves[p.trees[i].first:]
+	if i+1 < len(p.trees) {
+		words = words[:p.blocks.trees[i+1].root-p.blocks.trees[i].root]
+		leaves = leaves[:p.trees[i+1].first-p.trees[i].first]
+	}
+	words = words[len(words)*base/n : len(words)*(base+rows)/n]
+	leaves = leaves[len(leaves)*base/n : len(leaves)*(base+rows)/n]
+	var f F
+	p.k.Prefetch(unsafe.Pointer(unsafe.SliceData(words)), 4*len(words))
+	p.k.Prefetch(unsafe.Pointer(unsafe.SliceData(leaves)), int(unsafe.Sizeof(f))*len(leaves))
+}
+
+// columnGap is between columns of codes, so that they do not share cache sets.
+const columnGap = 32

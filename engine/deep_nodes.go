@@ -87,19 +87,15 @@ func (d *deepNodes) add(t *forest.Tree, splits []codeNode, plan *codePlan) (orde
 
 // addNodes is add for trees of nodes.
 func (p *deepPart[F]) addNodes(s *deepScratch, b *Block, from, n int, acc []F, stride int) {
-	batch := deepBatch * p.width
-	for base := 0; base < n; base += deepBatch {
-		p.plan.fill(s.codes[base/deepBatch*batch:], min(deepBatch, n), &s.ranker, b, from+base, min(deepBatch, n-base), p.flush)
-	}
+	p.plan.fill(s.codes, n, &s.ranker, b, from, n, p.flush)
 	for i := range p.nodes.trees {
 		t := &p.nodes.trees[i]
-		for base := 0; base < n; base += deepBatch {
-			found := s.walk.Numbers[:min(deepBatch, n-base)]
-			codes := s.codes[base/deepBatch*batch:]
+		for base := 0; base < n; base += nodeBatch {
+			found := s.walk.Numbers[:min(nodeBatch, n-base)]
 			if t.sets != nil {
-				p.k.WalkSets(found, p.nodes.nodes, t.sets, codes, min(deepBatch, n), t.root, t.depth)
+				p.k.WalkSets(found, p.nodes.nodes, t.sets, s.codes[base:], n, t.root, t.depth)
 			} else {
-				p.k.Walk(found, p.nodes.nodes, codes, min(deepBatch, n), t.root, t.depth)
+				p.k.Walk(found, p.nodes.nodes, s.codes[base:], n, t.root, t.depth)
 			}
 			for r, at := range found {
 				found[r] = p.nodes.number[at]
@@ -108,3 +104,6 @@ func (p *deepPart[F]) addNodes(s *deepScratch, b *Block, from, n int, acc []F, s
 		}
 	}
 }
+
+// nodeBatch is the number of rows that walk in step: few enough that the last ones do not keep many waiting.
+const nodeBatch = 64

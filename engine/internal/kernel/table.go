@@ -82,6 +82,8 @@ type Table struct {
 	// WalkPair finds the leaves of rows 0 to n-1 in a complete tree of blocks of RootLevels: block 1+p follows exit p of
 	// block 0, leaf p*RootSlots+q exit q of that; there are no exits in memory. The result is w.Numbers[:n].
 	WalkPair func(w *Walk, n int, blocks []uint32, c *Codes)
+	// Prefetch asks for n bytes at p, which need not be there, in the second-level cache.
+	Prefetch func(p unsafe.Pointer, n int)
 	// AddItems64 adds to each item's row its leaf.
 	AddItems64 func(acc []float64, items []uint32, leaves []float64)
 	// AddItems32 is AddItems64 for float32.
@@ -90,12 +92,6 @@ type Table struct {
 	AddLeaves64 func(acc []float64, numbers []uint32, leaves []float64)
 	// AddLeaves32 is AddLeaves64 for float32.
 	AddLeaves32 func(acc []float32, numbers []uint32, leaves []float32)
-
-	// Exp64 writes glibc's exp of each value, Sigmoid64 LightGBM's 1/(1+exp(-slope*x)). dst may be v.
-	Exp64     func(dst, v []float64)
-	Sigmoid64 func(dst, v []float64, slope float64)
-	// Exp32 writes glibc's expf of each value, Sigmoid32 XGBoost's sigmoid: values are single precision, held in doubles.
-	Exp32, Sigmoid32 func(dst, v []float64)
 
 	// IDs writes the leaf numbers of one tree for groups*64 rows.
 	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
@@ -201,6 +197,7 @@ func newPortable(tier Tier, w int) *Table {
 	t.Shapley, t.Above, t.AboveOrNaN = shapley, testAbove, testAboveOrNaN
 	t.Walk, t.WalkSets = walk, walkSets
 	t.Recode, t.RowMajor, t.WalkBlocks, t.WalkPair = recode, rowMajor, walkBlocks, walkPair
+	t.Prefetch = func(unsafe.Pointer, int) {}
 	t.AddItems64, t.AddItems32 = addItems[float64], addItems[float32]
 	t.AddLeaves64, t.AddLeaves32 = addLeaves[float64], addLeaves[float32]
 	t.IDs = func(ids []uint8, arena []uint64, tree *Leaves, groups int) { leafIDs(ids, arena, tree, groups, w) }

@@ -98,3 +98,8 @@ func recodeAVX512(dst *uint16, src *uint16, n int, from int, to int)
 //
 //go:noescape
 func recodeAVX2(dst *uint16, src *uint16, n int, from int, to int)
+
+// walkPrefetch asks for n lines of 64 bytes in the second-level cache.
+//
+//go:noescape
+func walkPrefetch(p *byte, n int)

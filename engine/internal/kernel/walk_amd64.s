@@ -1361,3 +1361,16 @@ loop:
 	JLT       loop
 	VZEROUPPER
 	RET
+
+// func walkPrefetch(p *byte, n int)
+// Requires: MMX+
+TEXT ·walkPrefetch(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+
+loop:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	DECQ       CX
+	JNZ        loop
+	RET

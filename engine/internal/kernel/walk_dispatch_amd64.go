@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 // useWalkAVX2 puts the assembly of walk.go's functions into t.
 func useWalkAVX2(t *Table) { t.Recode = recode256 }
 
@@ -10,6 +12,7 @@ func useWalkAVX512(t *Table) {
 	t.RowMajor, t.Recode = rowMajor512, recode512
 	t.WalkBlocks, t.WalkPair = walkBlocks512, walkPair512
 	t.AddItems64, t.AddItems32 = addItems64, addItems32
+	t.Prefetch = prefetch512
 	t.AddLeaves64, t.AddLeaves32 = addLeaves64, addLeaves32
 }
 
@@ -103,5 +106,11 @@ func addLeaves32(acc []float32, numbers []uint32, leaves []float32) {
 	if n := len(numbers); n > 0 {
 		_, _ = acc[n-1], numbers[:(n+15)&^15]
 		walkGather32AVX512(&acc[0], &numbers[0], &leaves[0], n)
+	}
+}
+
+func prefetch512(p unsafe.Pointer, n int) {
+	if n > 0 {
+		walkPrefetch((*byte)(p), (n+63)/64)
 	}
 }

@@ -25,6 +25,7 @@ func write() {
 	rowMajor()
 	recode512()
 	recode256()
+	prefetch()
 }
 
 // A row's codes are one register, or two in wide modes. In shift modes the highest bit of a node's column says that its
@@ -441,4 +442,16 @@ func recode256() {
 	CMPQ(i, n)
 	JLT(LabelRef("loop"))
 	gen.Leave()
+}
+
+// prefetch asks for lines.
+func prefetch() {
+	gen.Func("walkPrefetch", "asks for n lines of 64 bytes in the second-level cache.", "func(p *byte, n int)")
+	p, n := gen.Arg("p"), gen.Arg("n")
+	Label("loop")
+	PREFETCHT1(gen.At(p, 0))
+	ADDQ(U8(64), p)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	RET()
 }
