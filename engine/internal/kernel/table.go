@@ -93,6 +93,12 @@ type Table struct {
 	// AddLeaves32 is AddLeaves64 for float32.
 	AddLeaves32 func(acc []float32, numbers []uint32, leaves []float32)
 
+	// Exp64 writes glibc's exp of each value, Sigmoid64 LightGBM's 1/(1+exp(-slope*x)). dst may be v.
+	Exp64     func(dst, v []float64)
+	Sigmoid64 func(dst, v []float64, slope float64)
+	// Exp32 writes glibc's expf of each value, Sigmoid32 XGBoost's sigmoid: values are single precision, held in doubles.
+	Exp32, Sigmoid32 func(dst, v []float64)
+
 	// IDs writes the leaf numbers of one tree for groups*64 rows.
 	IDs func(ids []uint8, arena []uint64, tree *Leaves, groups int)
 	// Sum64 adds to each row of the first groups*64 rows the leaf of each tree, tree after tree. All trees have the same
