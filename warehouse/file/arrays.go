@@ -53,9 +53,9 @@ func (c *columnReader) array(mem memory.Allocator, typ arrow.DataType, n int) (a
 func (c *columnReader) nulls(mem memory.Allocator, n int) (arrow.Array, error) {
 	b := c.newBlock(mem, n)
 	defer b.release()
-	err := c.pieces(b, func(_, _, present int, _ []uint32) error {
-		if present > 0 {
-			return fmt.Errorf("%d values in a column of type null: %w", present, ErrInvalid)
+	err := c.pieces(b, func(s stretch) error {
+		if s.present > 0 {
+			return fmt.Errorf("%d values in a column of type null: %w", s.present, ErrInvalid)
 		}
 		return nil
 	})
@@ -333,7 +333,7 @@ func (c *columnReader) dictionaryIndices(mem memory.Allocator, t *arrow.Dictiona
 	out := memory.NewResizableBuffer(mem)
 	out.Resize(b.n * 4)
 	dst := arrow.Int32Traits.CastFromBytes(out.Bytes())
-	err := c.pieces(b, func(at, n, present int, levels []uint32) error {
+	err := c.pieces(b, func(s stretch) error {
 		if c.texted.entries == nil && c.hasDict {
 			for i := range c.entries {
 				v := c.dict[c.offsets[i]+4 : c.offsets[i+1]]
@@ -347,17 +347,17 @@ func (c *columnReader) dictionaryIndices(mem memory.Allocator, t *arrow.Dictiona
 		var idx []uint32
 		if c.indexed {
 			var err error
-			if idx, err = c.indices(n, present); err != nil {
+			if idx, err = c.indices(s.present); err != nil {
 				return err
 			}
 		}
-		for i := range n {
-			if levels != nil && levels[i] == 0 {
-				dst[at+i] = 0
+		for i := range s.n {
+			if !s.has(i) {
+				dst[s.at+i] = 0
 				continue
 			}
 			if c.indexed {
-				dst[at+i] = int32(idx[0])
+				dst[s.at+i] = int32(idx[0])
 				idx = idx[1:]
 				continue
 			}
@@ -365,7 +365,7 @@ func (c *columnReader) dictionaryIndices(mem memory.Allocator, t *arrow.Dictiona
 			if err != nil {
 				return err
 			}
-			dst[at+i] = k
+			dst[s.at+i] = k
 		}
 		return nil
 	})

@@ -40,7 +40,7 @@ type columnReader struct {
 	pages *pages
 
 	hasDict bool
-	dict    []byte // PLAIN values of the dictionary, a copy
+	dict    []byte // PLAIN values of the dictionary, a copy at an address of an allocator, which divides by 64
 	entries int
 	offsets []int          // of byte array entries, in dict: entry i is dict[offsets[i]+4:offsets[i+1]]
 	texted  textDictionary // of columns that are delivered as dictionaries

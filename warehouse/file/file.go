@@ -63,6 +63,8 @@ type Options struct {
 	Hint *arrow.Schema
 
 	inferred *inference // of CSV files
+	recycled *recycler  // memory of pages, and of records where Alloc was not given
+	ownAlloc bool       // Alloc was not given
 }
 
 const (
@@ -81,9 +83,23 @@ func (o Options) withDefaults() Options {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	if o.Alloc == nil {
-		o.Alloc = memory.DefaultAllocator
+		o.Alloc, o.ownAlloc = memory.DefaultAllocator, true
+	}
+	if o.recycled == nil {
+		o.recycled = newRecycler(memory.DefaultAllocator, min(o.MaxBytes, maxRecycled))
 	}
 	return o
+}
+
+// maxRecycled bounds the freed memory that a stream keeps to use it again.
+const maxRecycled = 64 << 20
+
+// decoded is where the decoders of Parquet get the memory of records.
+func (o Options) decoded() memory.Allocator {
+	if o.ownAlloc {
+		return o.recycled
+	}
+	return o.Alloc
 }
 
 // format is a kind of file.

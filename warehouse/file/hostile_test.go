@@ -377,7 +377,7 @@ func TestArrowViewsAreNamedAsNotSupported(t *testing.T) {
 // A column of type null that has values is refused: they would be lost.
 func TestParquetNullColumnWithValues(t *testing.T) {
 	for _, name := range []string{"required.parquet", "plain.parquet"} { // columns without and with definition levels
-		o := Options{Alloc: checked(t), BatchRows: 64}
+		o := Options{Alloc: checked(t), BatchRows: 64}.withDefaults()
 		src, err := openSource(filepath.Join("testdata", name), o)
 		if err != nil {
 			t.Fatal(err)

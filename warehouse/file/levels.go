@@ -2,6 +2,9 @@ package file
 
 import (
 	"fmt"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v17/arrow/bitutil"
 )
 
 // hybrid reads the RLE and bit-packing hybrid: runs of a varint header, odd: groups of 8 values bit-packed, even: one value
@@ -90,6 +93,19 @@ func (h *hybrid) unpack(dst []uint32) error {
 	}
 	mask := uint64(1)<<w - 1
 	bit, i := h.bit, 0
+	// Eight values at once begin at the same bit of a byte. All but the last few can read 8 bytes beyond their own.
+	for ; i+8 <= len(dst); i += 8 {
+		p := bit >> 3
+		if p+w+8 > uint(len(h.b)) {
+			break
+		}
+		b, shift, d := h.b[p:p+w+8], bit&7, dst[i:i+8]
+		for k := range d {
+			d[k] = uint32(le.Uint64(b[shift>>3:]) >> (shift & 7) & mask)
+			shift += w
+		}
+		bit += 8 * w
+	}
 	for ; i < len(dst); i++ { // 8 bytes at once, as long as they are there
 		p := bit >> 3
 		if p+8 > uint(len(h.b)) {
@@ -110,13 +126,53 @@ func (h *hybrid) unpack(dst []uint32) error {
 	return nil
 }
 
-// skip passes over n ones if they are one run: a column without nulls in this stretch.
-func (h *hybrid) skip(n int) bool {
-	if h.run() != nil || h.pack || h.value != 1 || h.left < n {
-		return false
+// bits reads n definition levels of an optional column as bits of dst from bit at on and returns how many are 1.
+func (h *hybrid) bits(dst []byte, at, n int) (ones int, err error) {
+	for n > 0 {
+		if err := h.run(); err != nil {
+			return 0, err
+		}
+		k := min(h.left, n)
+		switch {
+		case h.pack: // one bit each, in the order of a bitmap
+			if h.bit+uint(k) > uint(len(h.b))*8 {
+				return 0, fmt.Errorf("packed run of %d values is cut: %w", k, ErrInvalid)
+			}
+			ones += copyBits(dst, at, h.b, int(h.bit), k)
+			h.bit += uint(k)
+		case h.value > 1:
+			return 0, fmt.Errorf("definition level %d: %w", h.value, ErrInvalid)
+		default:
+			bitutil.SetBitsTo(dst, int64(at), int64(k), h.value == 1)
+			ones += k * int(h.value)
+		}
+		h.left -= k
+		at += k
+		n -= k
 	}
-	h.left -= n
-	return true
+	return ones, nil
+}
+
+// copyBits copies n bits and returns how many of them are 1.
+func copyBits(dst []byte, at int, src []byte, from, n int) (ones int) {
+	if at%8 == 0 && from%8 == 0 {
+		full := n / 8
+		d, s := dst[at/8:at/8+full], src[from/8:from/8+full]
+		copy(d, s)
+		for ; len(s) >= 8; s = s[8:] {
+			ones += bits.OnesCount64(le.Uint64(s))
+		}
+		for _, v := range s {
+			ones += bits.OnesCount8(v)
+		}
+		at, from, n = at+8*full, from+8*full, n%8
+	}
+	for i := range n {
+		v := src[(from+i)/8] >> ((from + i) % 8) & 1
+		ones += int(v)
+		bitutil.SetBitTo(dst, at+i, v == 1)
+	}
+	return ones
 }
 
 // countPresent returns how many of the next n definition levels are 1, without moving on.

@@ -93,6 +93,7 @@ const (
 type pageMemory struct {
 	used  atomic.Int64
 	limit int64
+	alloc *recycler
 }
 
 // resize returns a slice of n bytes, b's own memory where that is large enough, and charges what it adds.
@@ -104,10 +105,18 @@ func (m *pageMemory) resize(b []byte, n int) ([]byte, error) {
 		m.used.Add(int64(cap(b) - n))
 		return nil, fmt.Errorf("pages would hold %d bytes in memory, limit %d: %w", used, m.limit, ErrInvalid)
 	}
-	return make([]byte, n), nil
+	old := cap(b)
+	m.alloc.Free(b)
+	b = m.alloc.Allocate(n)
+	m.used.Add(int64(cap(b) - max(n, old))) // n bytes more than old are charged
+	return b, nil
 }
 
-func (m *pageMemory) free(b []byte) { m.used.Add(-int64(cap(b))) }
+// free takes memory back that nothing refers to any more.
+func (m *pageMemory) free(b []byte) {
+	m.used.Add(-int64(cap(b)))
+	m.alloc.Free(b)
+}
 
 // pages reads the pages of a chunk one after the other.
 type pages struct {

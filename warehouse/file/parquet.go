@@ -30,7 +30,7 @@ func openParquet(path string, o Options) (_ source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parquetFile{f: f, o: o, mem: &pageMemory{limit: max(pageLimit, 4*o.MaxBytes)}}
+	p := &parquetFile{f: f, o: o, mem: &pageMemory{limit: max(pageLimit, 4*o.MaxBytes), alloc: o.recycled}}
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -219,7 +219,7 @@ func (t *groupTask) record(readers []*columnReader, n int) (arrow.Record, error)
 		}
 	}()
 	for i, r := range readers {
-		a, err := r.array(t.file.o.Alloc, t.schema.Field(i).Type, n)
+		a, err := r.array(t.file.o.decoded(), t.schema.Field(i).Type, n)
 		if err != nil {
 			return nil, t.errorf(i, err)
 		}

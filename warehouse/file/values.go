@@ -2,7 +2,9 @@ package file
 
 import (
 	"fmt"
+	bits64 "math/bits"
 
+	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/bitutil"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 )
@@ -17,41 +19,51 @@ type block struct {
 	nulls    int
 }
 
-// validity reads the definition levels of n rows of the current page into bits at row at, and returns the present ones'
-// count and, when some are missing, which they are.
-func (c *columnReader) validity(b *block, at, n int) (present int, levels []uint32, err error) {
-	if !c.leaf.optional {
-		return n, nil, nil
-	}
-	if c.levels.skip(n) {
-		bitutil.SetBitsTo(b.validity.Bytes(), int64(at), int64(n), true)
-		return n, nil, nil
-	}
-	if cap(c.scratch) < n {
-		c.scratch = make([]uint32, n)
-	}
-	levels = c.scratch[:n]
-	if err := c.levels.next(levels); err != nil {
-		return 0, nil, fmt.Errorf("definition levels: %w", err)
-	}
-	for _, v := range levels {
-		if v > 1 {
-			return 0, nil, fmt.Errorf("definition level %d: %w", v, ErrInvalid)
+// stretch is a run of rows of a block that lie in one page.
+type stretch struct {
+	at, n   int
+	present int    // of them have a value
+	valid   []byte // the block's bitmap, of which bits at to at+n-1 are these rows; nil when all have one
+}
+
+// has says whether the i-th of the rows has a value.
+func (s *stretch) has(i int) bool { return s.valid == nil || bitutil.BitIsSet(s.valid, s.at+i) }
+
+// word returns up to 64 of the rows' bits from the i-th on, and how many they are.
+func (s *stretch) word(i int) (bits uint64, n int) {
+	n = min(64, s.n-i)
+	from := s.at + i
+	b, shift := s.valid[from/8:], uint(from%8)
+	if len(b) >= 9 {
+		bits = le.Uint64(b)>>shift | uint64(b[8])<<(64-shift) // a shift by 64 gives 0
+	} else {
+		for k, v := range b {
+			bits |= uint64(v) << (8 * k)
 		}
-		present += int(v)
+		bits >>= shift
+	}
+	if n < 64 {
+		bits &= 1<<n - 1
+	}
+	return bits, n
+}
+
+// validity reads the definition levels of n rows of the current page as bits at row at on.
+func (c *columnReader) validity(b *block, at, n int) (stretch, error) {
+	s := stretch{at: at, n: n, present: n}
+	if !c.leaf.optional {
+		return s, nil
 	}
 	bits := b.validity.Bytes()
-	if present == n {
-		bitutil.SetBitsTo(bits, int64(at), int64(n), true)
-		return n, nil, nil
+	present, err := c.levels.bits(bits, at, n)
+	if err != nil {
+		return s, fmt.Errorf("definition levels: %w", err)
 	}
-	b.nulls += n - present
-	for i, v := range levels {
-		if v == 1 {
-			bitutil.SetBit(bits, at+i)
-		}
+	if s.present = present; present < n {
+		s.valid = bits
+		b.nulls += n - present
 	}
-	return present, levels, nil
+	return s, nil
 }
 
 // newBlock prepares for n rows.
@@ -84,21 +96,20 @@ func (b *block) release() {
 }
 
 // pieces calls f for each stretch of the n rows that lies in one page.
-func (c *columnReader) pieces(b *block, f func(at, n, present int, levels []uint32) error) error {
+func (c *columnReader) pieces(b *block, f func(s stretch) error) error {
 	for at := 0; at < b.n; {
 		if err := c.page(); err != nil {
 			return err
 		}
-		n := min(c.rows, b.n-at)
-		present, levels, err := c.validity(b, at, n)
+		s, err := c.validity(b, at, min(c.rows, b.n-at))
 		if err != nil {
 			return err
 		}
-		if err := f(at, n, present, levels); err != nil {
+		if err := f(s); err != nil {
 			return err
 		}
-		c.rows -= n
-		at += n
+		c.rows -= s.n
+		at += s.n
 	}
 	return nil
 }
@@ -108,33 +119,17 @@ func (c *columnReader) fixed(mem memory.Allocator, b *block) (*memory.Buffer, er
 	w := c.leaf.bytes()
 	out := memory.NewResizableBuffer(mem)
 	out.Resize(b.n * w)
-	err := c.pieces(b, func(at, n, present int, levels []uint32) error {
-		dst := out.Bytes()[at*w : (at+n)*w]
-		if levels != nil {
-			clear(dst)
-		}
+	err := c.pieces(b, func(s stretch) error {
+		dst := out.Bytes()[s.at*w : (s.at+s.n)*w]
 		if c.indexed {
-			return c.gather(dst, w, n, present, levels)
+			return c.gather(dst, w, s)
 		}
-		if len(c.plain) < present*w {
-			return fmt.Errorf("%d values of %d bytes in %d: %w", present, w, len(c.plain), ErrInvalid)
+		if len(c.plain) < s.present*w {
+			return fmt.Errorf("%d values of %d bytes in %d: %w", s.present, w, len(c.plain), ErrInvalid)
 		}
-		src := c.plain[:present*w]
-		c.plain = c.plain[present*w:]
-		switch {
-		case levels == nil:
-			copy(dst, src)
-		case w == 8:
-			spread8(dst, src, levels)
-		case w == 4:
-			spread4(dst, src, levels)
-		default:
-			for i, v := range levels {
-				if v == 1 {
-					src = src[copy(dst[i*w:(i+1)*w], src):]
-				}
-			}
-		}
+		src := c.plain[:s.present*w]
+		c.plain = c.plain[s.present*w:]
+		spread(dst, src, w, s)
 		return nil
 	})
 	if err != nil {
@@ -144,32 +139,35 @@ func (c *columnReader) fixed(mem memory.Allocator, b *block) (*memory.Buffer, er
 	return out, nil
 }
 
-func spread8(dst, src []byte, levels []uint32) {
-	for i, v := range levels {
-		if v == 1 {
-			le.PutUint64(dst[8*i:], le.Uint64(src))
-			src = src[8:]
-		}
+// spread copies the values of the rows that have one, run by run, and clears the others.
+func spread(dst, src []byte, w int, s stretch) {
+	if s.valid == nil {
+		copy(dst, src)
+		return
 	}
-}
-
-func spread4(dst, src []byte, levels []uint32) {
-	for i, v := range levels {
-		if v == 1 {
-			le.PutUint32(dst[4*i:], le.Uint32(src))
-			src = src[4:]
+	for i := 0; i < s.n; {
+		bits, n := s.word(i)
+		for k := 0; k < n; {
+			if skip := min(bits64.TrailingZeros64(bits>>k), n-k); skip > 0 {
+				clear(dst[(i+k)*w : (i+k+skip)*w])
+				if k += skip; k == n {
+					break
+				}
+			}
+			run := min(bits64.TrailingZeros64(^(bits >> k)), n-k)
+			src = src[copy(dst[(i+k)*w:(i+k+run)*w], src):]
+			k += run
 		}
+		i += n
 	}
 }
 
 // indices reads the dictionary indices of the present rows; each is below c.entries. They are valid until the next call.
-func (c *columnReader) indices(n, present int) ([]uint32, error) {
-	if cap(c.scratch) < n+present { // levels live in the first n
-		old := c.scratch
-		c.scratch = make([]uint32, n+present)
-		copy(c.scratch, old[:cap(old)])
+func (c *columnReader) indices(present int) ([]uint32, error) {
+	if cap(c.scratch) < present {
+		c.scratch = make([]uint32, present)
 	}
-	idx := c.scratch[:n+present][n:]
+	idx := c.scratch[:present]
 	if err := c.index.next(idx); err != nil {
 		return nil, fmt.Errorf("dictionary indices: %w", err)
 	}
@@ -183,31 +181,65 @@ func (c *columnReader) indices(n, present int) ([]uint32, error) {
 	return idx, nil
 }
 
-func (c *columnReader) gather(dst []byte, w, n, present int, levels []uint32) error {
-	idx, err := c.indices(n, present)
+// gather looks the values of the rows up that have one and clears the others.
+func (c *columnReader) gather(dst []byte, w int, s stretch) error {
+	idx, err := c.indices(s.present)
 	if err != nil {
 		return err
 	}
-	switch {
-	case levels == nil && w == 8:
-		for i, k := range idx {
-			le.PutUint64(dst[8*i:], le.Uint64(c.dict[8*k:]))
+	if s.valid == nil {
+		lookUp(dst, c.dict, idx, w)
+		return nil
+	}
+	wide, dict := []uint64(nil), []uint64(nil)
+	if w == 8 {
+		wide, dict = arrow.Uint64Traits.CastFromBytes(dst), arrow.Uint64Traits.CastFromBytes(c.dict)
+	}
+	for i := 0; i < s.n; {
+		bits, n := s.word(i)
+		if w == 8 && len(idx) >= n { // no branch: which rows are null cannot be foreseen
+			j := 0
+			for k, rows := 0, wide[i:i+n]; k < len(rows); k++ {
+				bit := bits & 1
+				rows[k] = dict[idx[j]] & -bit
+				j += int(bit)
+				bits >>= 1
+			}
+			idx = idx[j:]
+			i += n
+			continue
 		}
-	case levels == nil && w == 4:
-		for i, k := range idx {
-			le.PutUint32(dst[4*i:], le.Uint32(c.dict[4*k:]))
-		}
-	default:
-		for i := range n {
-			if levels != nil && levels[i] == 0 {
+		for k := 0; k < n; k++ {
+			row := dst[(i+k)*w : (i+k+1)*w]
+			if bits>>k&1 == 0 {
+				clear(row)
 				continue
 			}
-			k := int(idx[0])
+			copy(row, c.dict[int(idx[0])*w:])
 			idx = idx[1:]
-			copy(dst[i*w:(i+1)*w], c.dict[k*w:])
 		}
+		i += n
 	}
 	return nil
+}
+
+// lookUp copies the entry of each index.
+func lookUp(dst, dict []byte, idx []uint32, w int) {
+	switch w {
+	case 8:
+		wide, dict := arrow.Uint64Traits.CastFromBytes(dst), arrow.Uint64Traits.CastFromBytes(dict)
+		for i, k := range idx[:len(wide)] {
+			wide[i] = dict[k]
+		}
+	case 4:
+		for i, k := range idx {
+			le.PutUint32(dst[4*i:], le.Uint32(dict[4*int(k):]))
+		}
+	default:
+		for i, k := range idx {
+			copy(dst[i*w:(i+1)*w], dict[int(k)*w:])
+		}
+	}
 }
 
 // bools reads packed booleans; null rows are false.
@@ -215,16 +247,16 @@ func (c *columnReader) bools(mem memory.Allocator, b *block) (*memory.Buffer, er
 	out := memory.NewResizableBuffer(mem)
 	out.Resize((b.n + 7) / 8)
 	clear(out.Bytes())
-	err := c.pieces(b, func(at, n, present int, levels []uint32) error {
-		if c.bit+present > 8*len(c.plain) {
-			return fmt.Errorf("%d booleans in %d bytes: %w", c.bit+present, len(c.plain), ErrInvalid)
+	err := c.pieces(b, func(s stretch) error {
+		if c.bit+s.present > 8*len(c.plain) {
+			return fmt.Errorf("%d booleans in %d bytes: %w", c.bit+s.present, len(c.plain), ErrInvalid)
 		}
-		for i := range n {
-			if levels != nil && levels[i] == 0 {
+		for i := range s.n {
+			if !s.has(i) {
 				continue
 			}
 			if bitutil.BitIsSet(c.plain, c.bit) {
-				bitutil.SetBit(out.Bytes(), at+i)
+				bitutil.SetBit(out.Bytes(), s.at+i)
 			}
 			c.bit++
 		}
@@ -239,16 +271,16 @@ func (c *columnReader) bools(mem memory.Allocator, b *block) (*memory.Buffer, er
 
 // texts calls value for each present row, in order, and empty for each null one.
 func (c *columnReader) texts(b *block, value func(v []byte) error, empty func()) error {
-	return c.pieces(b, func(_, n, present int, levels []uint32) error {
+	return c.pieces(b, func(s stretch) error {
 		var idx []uint32
 		if c.indexed {
 			var err error
-			if idx, err = c.indices(n, present); err != nil {
+			if idx, err = c.indices(s.present); err != nil {
 				return err
 			}
 		}
-		for i := range n {
-			if levels != nil && levels[i] == 0 {
+		for i := range s.n {
+			if !s.has(i) {
 				empty()
 				continue
 			}
