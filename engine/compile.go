@@ -79,6 +79,7 @@ func compile(m *forest.Model, o Options, c kernelChoice) (*Program, error) {
 		width:    link.Width(m.Outputs),
 		single:   m.Arithmetic.Sum == forest.Float32,
 		link:     link,
+		kernel:   tier,
 	}
 	p.reading.single = m.Arithmetic.Input == forest.Float32
 	if o.Missing != nil && !math.IsNaN(*o.Missing) {

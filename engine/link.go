@@ -21,51 +21,69 @@ func (p *Program) Predict(dst, margins []float64) error {
 	if len(dst) != rows*p.width {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), rows*p.width, ErrShape)
 	}
-	single := p.link.Type == forest.Float32
-	divisor := p.link.Divisor
-	for r := range rows {
-		in := margins[r*p.outputs : (r+1)*p.outputs]
-		out := dst[r*p.width : (r+1)*p.width]
-		if p.link.Kind == forest.ArgMax {
-			out[0] = float64(largest(in))
-			continue
+	if p.link.Kind == forest.ArgMax {
+		for r := range dst {
+			dst[r] = float64(largest(margins[r*p.outputs : (r+1)*p.outputs]))
 		}
-		for k, x := range in {
-			if divisor != 1 {
-				x /= divisor
-			}
-			if single {
-				x = float64(float32(x))
-			}
-			out[k] = x
-		}
-		switch {
-		case p.link.Kind == forest.Softmax && single:
-			softmax32(out)
-		case p.link.Kind == forest.Softmax:
-			softmax(out)
-		case p.link.Kind == forest.Ascending:
-			ascend(out)
-		case single:
-			for k, x := range out {
-				out[k] = float64(link32(&p.link, float32(x)))
-			}
-		default:
-			for k, x := range out {
-				out[k] = link64(&p.link, x)
-			}
+		return nil
+	}
+	copy(dst, margins)
+	if d := p.link.Divisor; d != 1 {
+		for i := range dst {
+			dst[i] /= d
 		}
 	}
+	if p.link.Type == forest.Float32 {
+		for i, x := range dst {
+			dst[i] = float64(float32(x))
+		}
+	}
+	p.predict(dst)
 	return nil
 }
 
-// link64 applies a link to one margin in double precision, in LightGBM's order of operations.
-func link64(l *forest.Link, x float64) float64 {
-	switch l.Kind {
+// predict turns margins, divided already, into predictions in place.
+func (p *Program) predict(v []float64) {
+	single := p.link.Type == forest.Float32
+	switch p.link.Kind {
+	case forest.Identity, forest.Probability:
+	case forest.Softmax:
+		p.softmax(v, single)
+	case forest.Ascending:
+		for ; len(v) > 0; v = v[p.outputs:] {
+			ascend(v[:p.outputs])
+		}
 	case forest.Sigmoid, forest.OneVsAll:
-		return 1 / (1 + libm.Exp(float64(-l.Slope*x)))
+		if !single {
+			p.kernel.Sigmoid64(v, v, p.link.Slope)
+			return
+		}
+		for i, x := range v {
+			if p.link.Slope != 1 {
+				v[i] = float64(float32(p.link.Slope) * float32(x))
+			}
+		}
+		p.kernel.Sigmoid32(v, v)
 	case forest.Exp:
-		return libm.Exp(x)
+		if single {
+			p.kernel.Exp32(v, v)
+		} else {
+			p.kernel.Exp64(v, v)
+		}
+	default:
+		for i, x := range v {
+			if single {
+				v[i] = float64(link32(p.link.Kind, float32(x)))
+			} else {
+				v[i] = link64(p.link.Kind, x)
+			}
+		}
+	}
+}
+
+// link64 applies one of the rarer links to a margin in double precision, in LightGBM's order of operations.
+func link64(k forest.LinkKind, x float64) float64 {
+	switch k {
 	case forest.Log1pExp:
 		return libm.Log1p(libm.Exp(x))
 	case forest.SignedSquare:
@@ -76,21 +94,9 @@ func link64(l *forest.Link, x float64) float64 {
 	return x
 }
 
-// link32 applies a link to one margin in single precision, in XGBoost's order of operations.
-func link32(l *forest.Link, x float32) float32 {
-	switch l.Kind {
-	case forest.Sigmoid, forest.OneVsAll:
-		// XGBoost bounds the exponent so that exp stays finite, and adds an epsilon.
-		e := -x
-		if l.Slope != 1 {
-			e = float32(float32(l.Slope) * e)
-		}
-		if e > 88.7 {
-			e = 88.7
-		}
-		return 1 / (libm.Exp32(e) + 1 + 1e-16)
-	case forest.Exp:
-		return libm.Exp32(x)
+// link32 applies one of the rarer links to a margin in single precision, in XGBoost's order of operations.
+func link32(k forest.LinkKind, x float32) float32 {
+	switch k {
 	case forest.Log1pExp:
 		return float32(libm.Log1p(libm.Exp(float64(x))))
 	case forest.SignedSquare:
@@ -101,40 +107,42 @@ func link32(l *forest.Link, x float32) float32 {
 	return x
 }
 
-// softmax is LightGBM's: shifted by the maximum, summed in class order.
-func softmax(v []float64) {
-	top := v[0]
-	for _, x := range v[1:] {
-		if x > top {
-			top = x
+// softmax is LightGBM's, shifted by the maximum and summed in class order, or XGBoost's: single precision but for the sum.
+func (p *Program) softmax(v []float64, single bool) {
+	n := p.outputs
+	for from := 0; from < len(v); from += n {
+		row := v[from : from+n]
+		top := row[0]
+		for _, x := range row[1:] {
+			if x > top {
+				top = x
+			}
+		}
+		for k, x := range row {
+			row[k] = x - top
+			if single {
+				row[k] = float64(float32(x) - float32(top))
+			}
 		}
 	}
-	sum := 0.0
-	for k, x := range v {
-		v[k] = libm.Exp(x - top)
-		sum += v[k]
+	if single {
+		p.kernel.Exp32(v, v)
+	} else {
+		p.kernel.Exp64(v, v)
 	}
-	for k := range v {
-		v[k] /= sum
-	}
-}
-
-// softmax32 is XGBoost's: single precision but for the sum.
-func softmax32(v []float64) {
-	top := float32(v[0])
-	for _, x := range v[1:] {
-		if float32(x) > top {
-			top = float32(x)
+	for from := 0; from < len(v); from += n {
+		row := v[from : from+n]
+		sum := 0.0
+		for _, x := range row {
+			sum += x
 		}
-	}
-	sum := 0.0
-	for k, x := range v {
-		e := libm.Exp32(float32(x) - top)
-		v[k] = float64(e)
-		sum += float64(e)
-	}
-	for k := range v {
-		v[k] = float64(float32(v[k]) / float32(sum))
+		for k, x := range row {
+			if single {
+				row[k] = float64(float32(x) / float32(sum))
+			} else {
+				row[k] = x / sum
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
@@ -18,6 +19,7 @@ type Program struct {
 	single   bool // accumulators are float32
 	link     forest.Link
 	reading  reading
+	kernel   *kernel.Table
 	machine  evaluator
 	explain  Explanation
 	trees    int

@@ -18,6 +18,10 @@ const (
 	expfC2      = 0x1.62e42ff0c52d6p-6
 )
 
+// Tables are glibc's tables of exp and expf, for code that does what Exp and Exp32 do for several values at a time: 2^(i/128)
+// as the bits of its tail t and of s-(i<<45), s*(1+t) being the value; and the bits of 2^(i/32)-(i<<47).
+func Tables() (exp *[128][2]uint64, exp32 *[32]uint64) { return &expTable, &expfTable }
+
 // Exp returns e**x as glibc's exp does.
 func Exp(x float64) float64 {
 	bits := math.Float64bits(x)

@@ -22,6 +22,7 @@ func tables() []*Table {
 		useRankAVX512(t)
 		useShapleyAVX512(t)
 		useSumsAVX512(t)
+		useLinksAVX512(t)
 		useWalkAVX512(t)
 		useRowAVX512(&t.Row)
 		all = append(all, t)
