@@ -60,7 +60,6 @@ func (s size) max(o size) size { return size{max(s.nodes, o.nodes), max(s.frames
 const (
 	lapPoints   = 16      // at most in a lap
 	maxFrames   = 1 << 19 // float64s that frames may have, where laps of a point do with that
-	lapAtLeast  = 1
 	gameFrames  = 4 // arrays in a frame: kernel.GameNode.Frame
 	maxGameNode = 1<<28 - 1
 )
@@ -320,9 +319,9 @@ func (b *gameBuilder) place() {
 	g, n := &b.g, len(b.tree.Nodes)
 	points := rulePoints(b.widest)
 	levels := int(b.deepest) + 1
-	lap := max(lapAtLeast, min(lapPoints, maxFrames/(gameFrames*levels*kernel.GameLanes)))
+	lap := max(1, min(lapPoints, maxFrames/(gameFrames*levels*kernel.MaxGameLanes)))
 	g.rule = b.rule(points, lap)
-	block := uint32(g.rule.points * kernel.GameLanes)
+	block := uint32(g.rule.points)
 	repeated := make([]uint64, n/64+1)
 	for _, r := range g.repeats {
 		repeated[r.node>>6] |= 1 << (r.node & 63)
@@ -336,7 +335,7 @@ func (b *gameBuilder) place() {
 	for i := range n {
 		out := &g.nodes[i]
 		out.Frame = block * uint32(1+gameFrames*b.level[i])
-		out.Sum = uint32(b.decisions[i].place) * kernel.GameLanes
+		out.Sum = uint32(b.decisions[i].place)
 		if repeated[i>>6]>>(i&63)&1 == 1 {
 			at, ok := places[b.before[i]]
 			if !ok {
@@ -353,7 +352,7 @@ func (b *gameBuilder) place() {
 		}
 	}
 	g.curves = g.rule.curves(shares)
-	b.c.widest = b.c.widest.max(size{nodes: n, frames: int(block) * (1 + gameFrames*levels)})
+	b.c.widest = b.c.widest.max(size{nodes: n, frames: kernel.MaxGameLanes * int(block) * (1 + gameFrames*levels)})
 }
 
 // rule returns a rule of at least n points in laps of at most lap.

@@ -65,26 +65,26 @@ func (c *contributions) play(g *game, s *contributionScratch) {
 		}
 		s.open[r.node] = w
 	}
-	perOutput := len(c.decider.reads) * kernel.GameLanes
 	k := &s.game
 	k.Points, k.Nodes = g.rule.points, g.nodes
-	for first := 0; first < s.moment.rows; first += kernel.GameLanes {
-		rows := min(kernel.GameLanes, s.moment.rows-first)
-		sums := s.sums[first/kernel.GameLanes*c.outputs*perOutput:]
+	for first := 0; first < s.moment.rows; first += kernel.MaxGameLanes {
+		rows := min(kernel.MaxGameLanes, s.moment.rows-first)
+		lanes := kernel.GameLanes(rows)
+		perOutput := len(c.decider.reads) * lanes
+		sums := s.group(c, first)[g.first*perOutput:]
 		for lap, curves := range g.curves {
 			k.Curves = curves
 			for i, w := range g.rule.weights[lap*g.rule.points:][:g.rule.points] {
-				lanes := s.frames[(g.rule.points+i)*kernel.GameLanes:][:kernel.GameLanes]
-				for r := range lanes {
-					lanes[r] = w
+				group := s.frames[(g.rule.points+i)*lanes:][:lanes]
+				for r := range group {
+					group[r] = w
 				}
 			}
 			for out := range g.outputs {
 				k.Leaves = g.leaves[out*(len(g.nodes)+1):]
-				sums := sums[(g.first+out)*perOutput:]
 				for steps := g.steps; len(steps) > 0; {
 					n := min(stepsAtATime, len(steps))
-					c.decider.kernel.Shapley(sums, s.frames, s.turns, s.open, first, rows, k, steps[:n])
+					c.decider.kernel.Shapley(sums[out*perOutput:], s.frames, s.turns, s.open, first, rows, k, steps[:n])
 					steps = steps[n:]
 				}
 			}
@@ -92,17 +92,24 @@ func (c *contributions) play(g *game, s *contributionScratch) {
 	}
 }
 
+// group returns the sums of the rows from first on that are played for together.
+func (s *contributionScratch) group(c *contributions, first int) []float64 {
+	return s.sums[first*c.outputs*len(c.decider.reads):]
+}
+
 // finish writes the sums of n rows.
 func (c *contributions) finish(dst []float64, b *Block, s *contributionScratch, from, n int) {
 	width := c.features + 1
 	places := len(c.decider.reads)
 	for r := range n {
+		first := r &^ (kernel.MaxGameLanes - 1)
+		lanes := kernel.GameLanes(n - first)
 		for k := range c.outputs {
 			row := dst[((from+r)*c.outputs+k)*width:][:width]
 			clear(row)
-			sums := s.sums[(r/kernel.GameLanes*c.outputs+k)*places*kernel.GameLanes:]
+			sums := s.group(c, first)[k*places*lanes:]
 			for i, f := range c.decider.reads {
-				row[f] = sums[i*kernel.GameLanes+r%kernel.GameLanes] / c.divisor[k] * c.factor[k]
+				row[f] = sums[i*lanes+r-first] / c.divisor[k] * c.factor[k]
 			}
 			base := c.base[k]
 			if b.margin != nil {

@@ -28,7 +28,7 @@ type decider struct {
 	sets       []forest.CategorySet
 	zeros      bool   // some split has a zero rule
 	coded      []bool // by place: some split reads the feature as a category
-	stride     int    // rows that are decided at a time, a multiple of 8 up to 64
+	stride     int    // rows that are decided at a time, a multiple of 16 up to 64
 }
 
 // maxCells bounds the values that a moment holds, so that models of very many features read fewer rows at a time.
@@ -37,7 +37,7 @@ const maxCells = 1 << 20
 // newDecider also returns the decisions of each tree, by node.
 func newDecider(m *forest.Model, trees []forest.Tree, reads []int, a arithmetic, tier *kernel.Table) (*decider, [][]decision) {
 	d := &decider{arithmetic: a, kernel: tier, reads: reads, coded: make([]bool, len(reads)), stride: word}
-	for d.stride > 8 && d.stride*len(reads) > maxCells {
+	for d.stride > kernel.MaxGameLanes && d.stride*len(reads) > maxCells {
 		d.stride /= 2
 	}
 	place := make([]int32, len(m.Features))

@@ -16,14 +16,14 @@ type Game struct {
 	Leaves []float64
 }
 
-// GameNode is an inner node. Offsets are in float64s.
+// GameNode is an inner node. A lane group is what rows that are played for together have of a number: GameLanes float64s.
 type GameNode struct {
 	Share       float64 // of the training rows that went left
-	Frame       uint32  // offset of P, M, L and R, each Points*8 values; the next level's frame follows
-	Out         uint32  // offset of the place for the node's expectations: L or R of its parent's frame
-	Sum         uint32  // offset of the feature's sums
-	Curve       uint32
-	Left, Right uint32 // leaves, for the sides that are
+	Frame       uint32  // lane group of the first of P, M, L and R, Points groups each; the next level's frame follows
+	Out         uint32  // lane group of the node's first expectation: L or R of its parent's frame
+	Sum         uint32  // lane group of the feature's sums
+	Curve       uint32  // in float64s
+	Left, Right uint32  // leaves, for the sides that are
 }
 
 // A step of a game is a node's index times 16, a kind times 2, and 1 if the node's feature is split above it, too.
@@ -37,12 +37,21 @@ const (
 	GameUpRight          // the right side is done, the left one is a leaf
 )
 
-// GameLanes is the number of rows that Shapley plays for at a time.
-const GameLanes = 8
+// MaxGameLanes is the largest number of rows that Shapley plays for at a time.
+const MaxGameLanes = 16
+
+// GameLanes is the size of a lane group for a number of rows.
+func GameLanes(rows int) int {
+	if rows > 8 {
+		return 16
+	}
+	return 8
+}
 
 // shapley is Table.Shapley.
 func shapley(sums, frames []float64, turns, open []uint64, first, rows int, g *Game, steps []uint32) {
-	p := player{g: g, frames: frames, rows: min(rows, GameLanes)}
+	p := player{g: g, frames: frames, rows: min(rows, MaxGameLanes), size: GameLanes(rows)}
+	p.k = p.pulls[:p.rows]
 	for _, s := range steps {
 		at := s >> 4
 		n := &g.Nodes[at]
@@ -57,9 +66,10 @@ func shapley(sums, frames []float64, turns, open []uint64, first, rows int, g *G
 		for r := range p.k {
 			p.k[r] = pull[reached>>r&1<<1|right>>r&1]
 		}
+		sum := sums[int(n.Sum)*p.size:][:p.rows]
 		switch s >> 1 & 7 {
 		case GamePair:
-			p.pair(n, (*[GameLanes]float64)(sums[n.Sum:]))
+			p.pair(n, sum)
 		case GameDownLeft:
 			p.down(n, true)
 		case GameDownRight:
@@ -67,65 +77,66 @@ func shapley(sums, frames []float64, turns, open []uint64, first, rows int, g *G
 		case GameNextRight:
 			p.next(n)
 		default:
-			p.up(n, (*[GameLanes]float64)(sums[n.Sum:]), s>>1&7)
+			p.up(n, sum, s>>1&7)
 		}
 	}
 }
 
 // player is the state of a call of shapley.
 type player struct {
-	g        *Game
-	frames   []float64
-	rows     int
-	tau, psi []float64
-	k        [GameLanes]float64
+	g          *Game
+	frames     []float64
+	rows, size int
+	tau, psi   []float64
+	k          []float64 // by row
+	pulls      [MaxGameLanes]float64
 }
 
-// lanes is the i-th group of lanes of a frame's array.
-func (p *player) lanes(at uint32, array, i int) *[GameLanes]float64 {
-	return (*[GameLanes]float64)(p.frames[int(at)+(array*p.g.Points+i)*GameLanes:])
+// lanes is the i-th lane group of a frame's array.
+func (p *player) lanes(at uint32, array, i int) []float64 {
+	return p.frames[(int(at)+array*p.g.Points+i)*p.size:][:p.rows]
 }
 
-func (p *player) pair(n *GameNode, sum *[GameLanes]float64) {
+func (p *player) pair(n *GameNode, sum []float64) {
 	left, right := p.g.Leaves[n.Left], p.g.Leaves[n.Right]
 	d := left - right
 	mean := right + float64(n.Share*d)
-	var s [GameLanes]float64
-	for r := range p.k {
-		p.k[r] *= d
+	var sums [MaxGameLanes]float64
+	k := p.k
+	s := sums[:len(k)]
+	for r := range k {
+		k[r] *= d
 	}
 	for i, tau := range p.tau {
-		out, prob := p.lanes(n.Out, 0, i), p.lanes(n.Frame, 0, i)
-		if p.psi == nil {
-			for r := range p.rows {
-				out[r] = mean + float64(tau*p.k[r])
-				s[r] += prob[r]
-			}
-			continue
+		psi := 1.0
+		if p.psi != nil {
+			psi = p.psi[i]
 		}
-		psi := p.psi[i]
-		for r := range p.rows {
-			out[r] = mean + float64(tau*p.k[r])
+		out, prob := p.lanes(n.Out, 0, i)[:len(k)], p.lanes(n.Frame, 0, i)[:len(k)]
+		for r, k := range k {
+			out[r] = mean + float64(tau*k)
 			s[r] += float64(psi * prob[r])
 		}
 	}
-	for r := range p.rows {
-		sum[r] += float64(p.k[r] * s[r])
+	sum = sum[:len(k)]
+	for r, k := range k {
+		sum[r] += float64(k * s[r])
 	}
 }
 
 func (p *player) down(n *GameNode, left bool) {
+	k := p.k
 	for i, tau := range p.tau {
-		prob, m, next := p.lanes(n.Frame, 0, i), p.lanes(n.Frame, 1, i), p.lanes(n.Frame, 4, i)
-		for r := range p.rows {
-			x := n.Share + float64(tau*p.k[r])
+		prob, m, next := p.lanes(n.Frame, 0, i)[:len(k)], p.lanes(n.Frame, 1, i)[:len(k)], p.lanes(n.Frame, 4, i)[:len(k)]
+		for r, k := range k {
+			x := n.Share + float64(tau*k)
 			m[r] = x
 			next[r] = prob[r] * x
 		}
 		if left {
 			continue
 		}
-		for r := range p.rows {
+		for r := range next {
 			next[r] = prob[r] - next[r]
 		}
 	}
@@ -133,15 +144,18 @@ func (p *player) down(n *GameNode, left bool) {
 
 func (p *player) next(n *GameNode) {
 	for i := range p.tau {
-		prob, m, next := p.lanes(n.Frame, 0, i), p.lanes(n.Frame, 1, i), p.lanes(n.Frame, 4, i)
-		for r := range p.rows {
+		next := p.lanes(n.Frame, 4, i)
+		prob, m := p.lanes(n.Frame, 0, i)[:len(next)], p.lanes(n.Frame, 1, i)[:len(next)]
+		for r := range next {
 			next[r] = prob[r] - float64(prob[r]*m[r])
 		}
 	}
 }
 
-func (p *player) up(n *GameNode, sum *[GameLanes]float64, kind uint32) {
-	var s, leaf [GameLanes]float64
+func (p *player) up(n *GameNode, sum []float64, kind uint32) {
+	var sums, leaf [MaxGameLanes]float64
+	k := p.k
+	s := sums[:len(k)]
 	switch kind {
 	case GameUpLeft:
 		fillLanes(&leaf, p.g.Leaves[n.Right])
@@ -149,30 +163,31 @@ func (p *player) up(n *GameNode, sum *[GameLanes]float64, kind uint32) {
 		fillLanes(&leaf, p.g.Leaves[n.Left])
 	}
 	for i := range p.tau {
-		prob, m, out := p.lanes(n.Frame, 0, i), p.lanes(n.Frame, 1, i), p.lanes(n.Out, 0, i)
-		left, right := &leaf, &leaf
+		prob, m, out := p.lanes(n.Frame, 0, i)[:len(s)], p.lanes(n.Frame, 1, i)[:len(s)], p.lanes(n.Out, 0, i)[:len(s)]
+		left, right := leaf[:len(s)], leaf[:len(s)]
 		if kind != GameUpRight {
-			left = p.lanes(n.Frame, 2, i)
+			left = p.lanes(n.Frame, 2, i)[:len(s)]
 		}
 		if kind != GameUpLeft {
-			right = p.lanes(n.Frame, 3, i)
+			right = p.lanes(n.Frame, 3, i)[:len(s)]
 		}
 		psi := 1.0
 		if p.psi != nil {
 			psi = p.psi[i]
 		}
-		for r := range p.rows {
+		for r := range s {
 			d := left[r] - right[r]
 			s[r] += float64(float64(psi*prob[r]) * d)
 			out[r] = right[r] + float64(m[r]*d)
 		}
 	}
-	for r := range p.rows {
-		sum[r] += float64(p.k[r] * s[r])
+	sum = sum[:len(k)]
+	for r, k := range k {
+		sum[r] += float64(k * s[r])
 	}
 }
 
-func fillLanes(v *[GameLanes]float64, x float64) {
+func fillLanes(v *[MaxGameLanes]float64, x float64) {
 	for r := range v {
 		v[r] = x
 	}

@@ -4,10 +4,15 @@
 
 package kernel
 
-// shapleyAVX512 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
+// shapley8AVX512 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapleyAVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley8AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+
+// shapley16AVX512 plays n steps for 16 rows; turns and open are moved to the rows' bytes.
+//
+//go:noescape
+func shapley16AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // aboveAVX512 writes a word of bits for each of n tests: those of its 64 values that are above their cuts.
 //
@@ -19,10 +24,15 @@ func aboveAVX512(words *uint64, values *float64, tests *uint64, n int)
 //go:noescape
 func aboveOrNaNAVX512(words *uint64, values *float64, tests *uint64, n int)
 
-// shapleyAVX2 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
+// shapley8AVX2 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapleyAVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley8AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+
+// shapley16AVX2 plays n steps for 16 rows; turns and open are moved to the rows' bytes.
+//
+//go:noescape
+func shapley16AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // aboveAVX2 writes a word of bits for each of n tests: those of its 64 values that are above their cuts.
 //

@@ -73,9 +73,9 @@ DATA shapleyMasks<>+496(SB)/8, $0xffffffffffffffff
 DATA shapleyMasks<>+504(SB)/8, $0xffffffffffffffff
 GLOBL shapleyMasks<>(SB), RODATA|NOPTR, $512
 
-// func shapleyAVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley8AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·shapleyAVX512(SB), NOSPLIT, $0-80
+TEXT ·shapley8AVX512(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX
 	MOVQ n+72(FP), CX
 	MOVQ frames+8(FP), DX
@@ -96,32 +96,31 @@ step:
 	MOVQ         nodes+32(FP), R14
 	ADDQ         R14, R9
 	VBROADCASTSD (R9), Z0
-	VBROADCASTSD shapleyOne<>+0(SB), Z1
-	VSUBPD       Z0, Z1, Z1
-	VXORPD       Z2, Z2, Z2
+	VBROADCASTSD shapleyOne<>+0(SB), Z2
 	VSUBPD       Z0, Z2, Z2
+	VXORPD       Z1, Z1, Z1
+	VSUBPD       Z0, Z1, Z1
 	MOVQ         turns+16(FP), R14
 	KMOVB        (R14)(R10*8), K1
-	VMOVAPD      Z1, Z1
-	VMOVAPD      Z2, K1, Z1
+	VMOVAPD      Z2, Z3
+	VMOVAPD      Z1, K1, Z3
 	BTQ          $0x00, R8
 	JCC          reached
 	MOVQ         open+24(FP), R14
 	KMOVB        (R14)(R10*8), K1
-	VMOVAPD.Z    Z1, K1, Z1
+	VMOVAPD.Z    Z3, K1, Z3
 
 reached:
 	MOVL         8(R9), R10
+	SHLQ         $0x06, R10
+	ADDQ         DX, R10
 	MOVL         12(R9), R12
-	LEAQ         (DX)(R10*8), R10
-	LEAQ         (DX)(R12*8), R12
+	SHLQ         $0x06, R12
+	ADDQ         DX, R12
 	LEAQ         (R10)(SI*1), R11
-	MOVL         16(R9), R14
 	MOVL         20(R9), R13
-	SHLQ         $0x03, R14
-	SHLQ         $0x03, R13
 	MOVQ         curves+40(FP), R14
-	ADDQ         R14, R13
+	LEAQ         (R14)(R13*8), R13
 	VXORPD       Z4, Z4, Z4
 	CMPQ         R8, $0x0c
 	JAE          upRight
@@ -139,83 +138,86 @@ reached:
 	JCS          pairRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z2
+	VBROADCASTSD (R8)(R14*8), Z1
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z3
-	VSUBPD       Z3, Z2, Z2
-	VMULPD       Z2, Z1, Z1
-	VMULPD       Z2, Z0, Z2
-	VADDPD       Z3, Z2, Z2
+	VBROADCASTSD (R8)(R14*8), Z2
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       Z1, Z3, Z3
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z2, Z1, Z1
 
 pairPoint:
-	VMULPD.BCST (R13), Z1, Z0
-	VADDPD      Z2, Z0, Z0
-	VMOVUPD     Z0, (R12)
-	VADDPD      (R10), Z4, Z4
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          pairPoint
-	JMP         add
+	VBROADCASTSD (R13), Z0
+	VMULPD       Z3, Z0, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, (R12)
+	VADDPD       (R10), Z4, Z4
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairPoint
+	JMP          add
 
 pairRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z2
+	VBROADCASTSD (R8)(R14*8), Z1
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z3
-	VSUBPD       Z3, Z2, Z2
-	VMULPD       Z2, Z1, Z1
-	VMULPD       Z2, Z0, Z2
-	VADDPD       Z3, Z2, Z2
+	VBROADCASTSD (R8)(R14*8), Z2
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       Z1, Z3, Z3
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z2, Z1, Z1
 
 pairRepeatPoint:
-	VMULPD.BCST (R13), Z1, Z0
-	VADDPD      Z2, Z0, Z0
-	VMOVUPD     Z0, (R12)
-	VMOVUPD     (R10), Z0
-	VMULPD.BCST (R13)(BX*1), Z0, Z0
-	VADDPD      Z0, Z4, Z4
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          pairRepeatPoint
-	JMP         add
+	VBROADCASTSD (R13), Z0
+	VMULPD       Z3, Z0, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, (R12)
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMULPD       (R10), Z0, Z0
+	VADDPD       Z0, Z4, Z4
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairRepeatPoint
+	JMP          add
 
 downLeft:
 downLeftPoint:
-	VMULPD.BCST (R13), Z1, Z2
-	VADDPD      Z0, Z2, Z2
-	VMOVUPD     Z2, (R10)(SI*1)
-	VMOVUPD     (R10), Z3
-	VMULPD      Z2, Z3, Z2
-	VMOVUPD     Z2, (R10)(SI*4)
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          downLeftPoint
-	JMP         done
+	VBROADCASTSD (R13), Z1
+	VMULPD       Z3, Z1, Z1
+	VADDPD       Z0, Z1, Z1
+	VMOVUPD      Z1, (R10)(SI*1)
+	VMULPD       (R10), Z1, Z1
+	VMOVUPD      Z1, (R10)(SI*4)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downLeftPoint
+	JMP          done
 
 downRight:
 downRightPoint:
-	VMULPD.BCST (R13), Z1, Z2
-	VADDPD      Z0, Z2, Z2
-	VMOVUPD     Z2, (R10)(SI*1)
-	VMOVUPD     (R10), Z3
-	VMULPD      Z2, Z3, Z2
-	VSUBPD      Z2, Z3, Z2
-	VMOVUPD     Z2, (R10)(SI*4)
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          downRightPoint
-	JMP         done
+	VBROADCASTSD (R13), Z1
+	VMULPD       Z3, Z1, Z1
+	VADDPD       Z0, Z1, Z1
+	VMOVUPD      Z1, (R10)(SI*1)
+	VMOVUPD      (R10), Z2
+	VMULPD       Z1, Z2, Z1
+	VSUBPD       Z1, Z2, Z1
+	VMOVUPD      Z1, (R10)(SI*4)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downRightPoint
+	JMP          done
 
 next:
 nextPoint:
@@ -235,13 +237,13 @@ up:
 	JCS upRepeat
 
 upPoint:
-	VMOVUPD (R10)(DI*1), Z3
+	VMOVUPD (R10)(DI*1), Z2
 	VMOVUPD (R10)(SI*2), Z0
-	VSUBPD  Z3, Z0, Z0
-	VMULPD  (R10), Z0, Z2
-	VADDPD  Z2, Z4, Z4
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  (R10), Z0, Z1
+	VADDPD  Z1, Z4, Z4
 	VMULPD  (R10)(SI*1), Z0, Z0
-	VADDPD  Z3, Z0, Z0
+	VADDPD  Z2, Z0, Z0
 	VMOVUPD Z0, (R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
@@ -252,37 +254,37 @@ upPoint:
 
 upRepeat:
 upRepeatPoint:
-	VMOVUPD     (R10)(DI*1), Z3
-	VMOVUPD     (R10)(SI*2), Z0
-	VSUBPD      Z3, Z0, Z0
-	VMOVUPD     (R10), Z2
-	VMULPD.BCST (R13)(BX*1), Z2, Z2
-	VMULPD      Z0, Z2, Z2
-	VADDPD      Z2, Z4, Z4
-	VMULPD      (R10)(SI*1), Z0, Z0
-	VADDPD      Z3, Z0, Z0
-	VMOVUPD     Z0, (R12)
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          upRepeatPoint
-	JMP         add
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(DI*1), Z2
+	VMOVUPD      (R10)(SI*2), Z1
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       (R10), Z0, Z0
+	VMULPD       Z1, Z0, Z0
+	VADDPD       Z0, Z4, Z4
+	VMULPD       (R10)(SI*1), Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPD      Z1, (R12)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRepeatPoint
+	JMP          add
 
 upLeft:
 	BTQ          $0x00, R8
 	JCS          upLeftRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z3
+	VBROADCASTSD (R8)(R14*8), Z2
 
 upLeftPoint:
 	VMOVUPD (R10)(SI*2), Z0
-	VSUBPD  Z3, Z0, Z0
-	VMULPD  (R10), Z0, Z2
-	VADDPD  Z2, Z4, Z4
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  (R10), Z0, Z1
+	VADDPD  Z1, Z4, Z4
 	VMULPD  (R10)(SI*1), Z0, Z0
-	VADDPD  Z3, Z0, Z0
+	VADDPD  Z2, Z0, Z0
 	VMOVUPD Z0, (R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
@@ -294,39 +296,39 @@ upLeftPoint:
 upLeftRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z3
+	VBROADCASTSD (R8)(R14*8), Z2
 
 upLeftRepeatPoint:
-	VMOVUPD     (R10)(SI*2), Z0
-	VSUBPD      Z3, Z0, Z0
-	VMOVUPD     (R10), Z2
-	VMULPD.BCST (R13)(BX*1), Z2, Z2
-	VMULPD      Z0, Z2, Z2
-	VADDPD      Z2, Z4, Z4
-	VMULPD      (R10)(SI*1), Z0, Z0
-	VADDPD      Z3, Z0, Z0
-	VMOVUPD     Z0, (R12)
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          upLeftRepeatPoint
-	JMP         add
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(SI*2), Z1
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       (R10), Z0, Z0
+	VMULPD       Z1, Z0, Z0
+	VADDPD       Z0, Z4, Z4
+	VMULPD       (R10)(SI*1), Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPD      Z1, (R12)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upLeftRepeatPoint
+	JMP          add
 
 upRight:
 	BTQ          $0x00, R8
 	JCS          upRightRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z2
+	VBROADCASTSD (R8)(R14*8), Z1
 
 upRightPoint:
-	VMOVUPD (R10)(DI*1), Z3
-	VSUBPD  Z3, Z2, Z0
-	VMULPD  (R10), Z0, Z5
-	VADDPD  Z5, Z4, Z4
+	VMOVUPD (R10)(DI*1), Z5
+	VSUBPD  Z5, Z1, Z0
+	VMULPD  (R10), Z0, Z2
+	VADDPD  Z2, Z4, Z4
 	VMULPD  (R10)(SI*1), Z0, Z0
-	VADDPD  Z3, Z0, Z0
+	VADDPD  Z5, Z0, Z0
 	VMOVUPD Z0, (R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
@@ -338,34 +340,415 @@ upRightPoint:
 upRightRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Z2
+	VBROADCASTSD (R8)(R14*8), Z1
 
 upRightRepeatPoint:
-	VMOVUPD     (R10)(DI*1), Z3
-	VSUBPD      Z3, Z2, Z0
-	VMOVUPD     (R10), Z5
-	VMULPD.BCST (R13)(BX*1), Z5, Z5
-	VMULPD      Z0, Z5, Z5
-	VADDPD      Z5, Z4, Z4
-	VMULPD      (R10)(SI*1), Z0, Z0
-	VADDPD      Z3, Z0, Z0
-	VMOVUPD     Z0, (R12)
-	ADDQ        $0x40, R10
-	ADDQ        $0x40, R12
-	ADDQ        $0x08, R13
-	CMPQ        R10, R11
-	JB          upRightRepeatPoint
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(DI*1), Z5
+	VSUBPD       Z5, Z1, Z2
+	VMULPD       (R10), Z0, Z0
+	VMULPD       Z2, Z0, Z0
+	VADDPD       Z0, Z4, Z4
+	VMULPD       (R10)(SI*1), Z2, Z2
+	VADDPD       Z5, Z2, Z2
+	VMOVUPD      Z2, (R12)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRightRepeatPoint
 
 add:
 	MOVL    16(R9), R13
-	MOVL    20(R9), R14
-	SHLQ    $0x03, R13
-	SHLQ    $0x03, R14
+	SHLQ    $0x06, R13
 	MOVQ    sums+0(FP), R14
 	ADDQ    R14, R13
-	VMULPD  Z4, Z1, Z4
+	VMULPD  Z4, Z3, Z4
 	VADDPD  (R13), Z4, Z4
 	VMOVUPD Z4, (R13)
+
+done:
+	DECQ CX
+	JNZ  step
+	VZEROUPPER
+	RET
+
+// func shapley16AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·shapley16AVX512(SB), NOSPLIT, $0-80
+	MOVQ steps+64(FP), AX
+	MOVQ n+72(FP), CX
+	MOVQ frames+8(FP), DX
+	MOVQ points+56(FP), BX
+	SHLQ $0x03, BX
+	MOVQ BX, SI
+	SHLQ $0x04, SI
+	LEAQ (SI)(SI*2), DI
+
+step:
+	MOVL         (AX), R8
+	ADDQ         $0x04, AX
+	MOVQ         R8, R9
+	SHRQ         $0x04, R9
+	ANDQ         $0x0f, R8
+	MOVQ         R9, R10
+	SHLQ         $0x05, R9
+	MOVQ         nodes+32(FP), R14
+	ADDQ         R14, R9
+	VBROADCASTSD (R9), Z0
+	VBROADCASTSD shapleyOne<>+0(SB), Z2
+	VSUBPD       Z0, Z2, Z2
+	VXORPD       Z1, Z1, Z1
+	VSUBPD       Z0, Z1, Z1
+	MOVQ         turns+16(FP), R14
+	KMOVB        (R14)(R10*8), K1
+	VMOVAPD      Z2, Z3
+	VMOVAPD      Z1, K1, Z3
+	KMOVB        1(R14)(R10*8), K1
+	VMOVAPD      Z2, Z4
+	VMOVAPD      Z1, K1, Z4
+	BTQ          $0x00, R8
+	JCC          reached
+	MOVQ         open+24(FP), R14
+	KMOVB        (R14)(R10*8), K1
+	VMOVAPD.Z    Z3, K1, Z3
+	KMOVB        1(R14)(R10*8), K1
+	VMOVAPD.Z    Z4, K1, Z4
+
+reached:
+	MOVL         8(R9), R10
+	SHLQ         $0x07, R10
+	ADDQ         DX, R10
+	MOVL         12(R9), R12
+	SHLQ         $0x07, R12
+	ADDQ         DX, R12
+	LEAQ         (R10)(SI*1), R11
+	MOVL         20(R9), R13
+	MOVQ         curves+40(FP), R14
+	LEAQ         (R14)(R13*8), R13
+	VXORPD       Z5, Z5, Z5
+	VXORPD       Z6, Z6, Z6
+	CMPQ         R8, $0x0c
+	JAE          upRight
+	CMPQ         R8, $0x0a
+	JAE          upLeft
+	CMPQ         R8, $0x08
+	JAE          up
+	CMPQ         R8, $0x06
+	JAE          next
+	CMPQ         R8, $0x04
+	JAE          downRight
+	CMPQ         R8, $0x02
+	JAE          downLeft
+	BTQ          $0x00, R8
+	JCS          pairRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z1
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z2
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       Z1, Z3, Z3
+	VMULPD       Z1, Z4, Z4
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+
+pairPoint:
+	VBROADCASTSD (R13), Z0
+	VMULPD       Z3, Z0, Z2
+	VADDPD       Z1, Z2, Z2
+	VMOVUPD      Z2, (R12)
+	VMULPD       Z4, Z0, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, 64(R12)
+	VADDPD       (R10), Z5, Z5
+	VADDPD       64(R10), Z6, Z6
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairPoint
+	JMP          add
+
+pairRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z1
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z2
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       Z1, Z3, Z3
+	VMULPD       Z1, Z4, Z4
+	VMULPD       Z1, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+
+pairRepeatPoint:
+	VBROADCASTSD (R13), Z0
+	VMULPD       Z3, Z0, Z2
+	VADDPD       Z1, Z2, Z2
+	VMOVUPD      Z2, (R12)
+	VMULPD       Z4, Z0, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, 64(R12)
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMULPD       (R10), Z0, Z2
+	VADDPD       Z2, Z5, Z5
+	VMULPD       64(R10), Z0, Z0
+	VADDPD       Z0, Z6, Z6
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairRepeatPoint
+	JMP          add
+
+downLeft:
+downLeftPoint:
+	VBROADCASTSD (R13), Z1
+	VMULPD       Z3, Z1, Z2
+	VADDPD       Z0, Z2, Z2
+	VMOVUPD      Z2, (R10)(SI*1)
+	VMULPD       (R10), Z2, Z2
+	VMOVUPD      Z2, (R10)(SI*4)
+	VMULPD       Z4, Z1, Z1
+	VADDPD       Z0, Z1, Z1
+	VMOVUPD      Z1, 64(R10)(SI*1)
+	VMULPD       64(R10), Z1, Z1
+	VMOVUPD      Z1, 64(R10)(SI*4)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downLeftPoint
+	JMP          done
+
+downRight:
+downRightPoint:
+	VBROADCASTSD (R13), Z1
+	VMULPD       Z3, Z1, Z2
+	VADDPD       Z0, Z2, Z2
+	VMOVUPD      Z2, (R10)(SI*1)
+	VMOVUPD      (R10), Z5
+	VMULPD       Z2, Z5, Z2
+	VSUBPD       Z2, Z5, Z2
+	VMOVUPD      Z2, (R10)(SI*4)
+	VMULPD       Z4, Z1, Z1
+	VADDPD       Z0, Z1, Z1
+	VMOVUPD      Z1, 64(R10)(SI*1)
+	VMOVUPD      64(R10), Z2
+	VMULPD       Z1, Z2, Z1
+	VSUBPD       Z1, Z2, Z1
+	VMOVUPD      Z1, 64(R10)(SI*4)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downRightPoint
+	JMP          done
+
+next:
+nextPoint:
+	VMOVUPD (R10), Z1
+	VMULPD  (R10)(SI*1), Z1, Z0
+	VSUBPD  Z0, Z1, Z0
+	VMOVUPD Z0, (R10)(SI*4)
+	VMOVUPD 64(R10), Z1
+	VMULPD  64(R10)(SI*1), Z1, Z0
+	VSUBPD  Z0, Z1, Z0
+	VMOVUPD Z0, 64(R10)(SI*4)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      nextPoint
+	JMP     done
+
+up:
+	BTQ $0x00, R8
+	JCS upRepeat
+
+upPoint:
+	VMOVUPD (R10)(DI*1), Z2
+	VMOVUPD (R10)(SI*2), Z0
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  (R10), Z0, Z1
+	VADDPD  Z1, Z5, Z5
+	VMULPD  (R10)(SI*1), Z0, Z0
+	VADDPD  Z2, Z0, Z0
+	VMOVUPD Z0, (R12)
+	VMOVUPD 64(R10)(DI*1), Z2
+	VMOVUPD 64(R10)(SI*2), Z0
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  64(R10), Z0, Z1
+	VADDPD  Z1, Z6, Z6
+	VMULPD  64(R10)(SI*1), Z0, Z0
+	VADDPD  Z2, Z0, Z0
+	VMOVUPD Z0, 64(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upPoint
+	JMP     add
+
+upRepeat:
+upRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(DI*1), Z7
+	VMOVUPD      (R10)(SI*2), Z1
+	VSUBPD       Z7, Z1, Z1
+	VMULPD       (R10), Z0, Z2
+	VMULPD       Z1, Z2, Z2
+	VADDPD       Z2, Z5, Z5
+	VMULPD       (R10)(SI*1), Z1, Z1
+	VADDPD       Z7, Z1, Z1
+	VMOVUPD      Z1, (R12)
+	VMOVUPD      64(R10)(DI*1), Z2
+	VMOVUPD      64(R10)(SI*2), Z1
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       64(R10), Z0, Z0
+	VMULPD       Z1, Z0, Z0
+	VADDPD       Z0, Z6, Z6
+	VMULPD       64(R10)(SI*1), Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPD      Z1, 64(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRepeatPoint
+	JMP          add
+
+upLeft:
+	BTQ          $0x00, R8
+	JCS          upLeftRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z2
+
+upLeftPoint:
+	VMOVUPD (R10)(SI*2), Z0
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  (R10), Z0, Z1
+	VADDPD  Z1, Z5, Z5
+	VMULPD  (R10)(SI*1), Z0, Z0
+	VADDPD  Z2, Z0, Z0
+	VMOVUPD Z0, (R12)
+	VMOVUPD 64(R10)(SI*2), Z0
+	VSUBPD  Z2, Z0, Z0
+	VMULPD  64(R10), Z0, Z1
+	VADDPD  Z1, Z6, Z6
+	VMULPD  64(R10)(SI*1), Z0, Z0
+	VADDPD  Z2, Z0, Z0
+	VMOVUPD Z0, 64(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upLeftPoint
+	JMP     add
+
+upLeftRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z2
+
+upLeftRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(SI*2), Z1
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       (R10), Z0, Z7
+	VMULPD       Z1, Z7, Z7
+	VADDPD       Z7, Z5, Z5
+	VMULPD       (R10)(SI*1), Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPD      Z1, (R12)
+	VMOVUPD      64(R10)(SI*2), Z1
+	VSUBPD       Z2, Z1, Z1
+	VMULPD       64(R10), Z0, Z0
+	VMULPD       Z1, Z0, Z0
+	VADDPD       Z0, Z6, Z6
+	VMULPD       64(R10)(SI*1), Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPD      Z1, 64(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upLeftRepeatPoint
+	JMP          add
+
+upRight:
+	BTQ          $0x00, R8
+	JCS          upRightRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z1
+
+upRightPoint:
+	VMOVUPD (R10)(DI*1), Z7
+	VSUBPD  Z7, Z1, Z0
+	VMULPD  (R10), Z0, Z2
+	VADDPD  Z2, Z5, Z5
+	VMULPD  (R10)(SI*1), Z0, Z0
+	VADDPD  Z7, Z0, Z0
+	VMOVUPD Z0, (R12)
+	VMOVUPD 64(R10)(DI*1), Z7
+	VSUBPD  Z7, Z1, Z0
+	VMULPD  64(R10), Z0, Z2
+	VADDPD  Z2, Z6, Z6
+	VMULPD  64(R10)(SI*1), Z0, Z0
+	VADDPD  Z7, Z0, Z0
+	VMOVUPD Z0, 64(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upRightPoint
+	JMP     add
+
+upRightRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Z1
+
+upRightRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Z0
+	VMOVUPD      (R10)(DI*1), Z8
+	VSUBPD       Z8, Z1, Z2
+	VMULPD       (R10), Z0, Z7
+	VMULPD       Z2, Z7, Z7
+	VADDPD       Z7, Z5, Z5
+	VMULPD       (R10)(SI*1), Z2, Z2
+	VADDPD       Z8, Z2, Z2
+	VMOVUPD      Z2, (R12)
+	VMOVUPD      64(R10)(DI*1), Z7
+	VSUBPD       Z7, Z1, Z2
+	VMULPD       64(R10), Z0, Z0
+	VMULPD       Z2, Z0, Z0
+	VADDPD       Z0, Z6, Z6
+	VMULPD       64(R10)(SI*1), Z2, Z2
+	VADDPD       Z7, Z2, Z2
+	VMOVUPD      Z2, 64(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRightRepeatPoint
+
+add:
+	MOVL    16(R9), R13
+	SHLQ    $0x07, R13
+	MOVQ    sums+0(FP), R14
+	ADDQ    R14, R13
+	VMULPD  Z5, Z3, Z5
+	VADDPD  (R13), Z5, Z5
+	VMOVUPD Z5, (R13)
+	VMULPD  Z6, Z4, Z6
+	VADDPD  64(R13), Z6, Z6
+	VMOVUPD Z6, 64(R13)
 
 done:
 	DECQ CX
@@ -459,9 +842,9 @@ test:
 	VZEROUPPER
 	RET
 
-// func shapleyAVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley8AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX
-TEXT ·shapleyAVX2(SB), NOSPLIT, $0-80
+TEXT ·shapley8AVX2(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX
 	MOVQ n+72(FP), CX
 	MOVQ frames+8(FP), DX
@@ -482,52 +865,56 @@ step:
 	MOVQ         nodes+32(FP), R14
 	ADDQ         R14, R9
 	VBROADCASTSD (R9), Y0
-	VMOVAPD      Y0, Y1
-	VBROADCASTSD shapleyOne<>+0(SB), Y3
-	VSUBPD       Y0, Y3, Y3
-	VXORPD       Y4, Y4, Y4
-	VSUBPD       Y0, Y4, Y4
+	VBROADCASTSD shapleyOne<>+0(SB), Y1
+	VSUBPD       Y0, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	VSUBPD       Y0, Y2, Y2
 	MOVQ         turns+16(FP), R14
-	MOVBQZX      (R14)(R10*8), R14
 	LEAQ         shapleyMasks<>+0(SB), R11
+	MOVWQZX      (R14)(R10*8), R14
 	MOVQ         R14, R12
 	ANDQ         $0x0f, R12
 	SHLQ         $0x05, R12
-	VMOVUPD      (R11)(R12*1), Y2
+	VMOVUPD      (R11)(R12*1), Y4
 	SHRQ         $0x04, R14
-	SHLQ         $0x05, R14
-	VMOVUPD      (R11)(R14*1), Y5
-	VBLENDVPD    Y2, Y4, Y3, Y2
-	VBLENDVPD    Y5, Y4, Y3, Y3
+	VBLENDVPD    Y4, Y2, Y1, Y3
+	MOVQ         R14, R12
+	ANDQ         $0x0f, R12
+	SHLQ         $0x05, R12
+	VMOVUPD      (R11)(R12*1), Y4
+	SHRQ         $0x04, R14
+	VBLENDVPD    Y4, Y2, Y1, Y4
 	BTQ          $0x00, R8
 	JCC          reached
 	MOVQ         open+24(FP), R14
-	MOVBQZX      (R14)(R10*8), R14
-	LEAQ         shapleyMasks<>+0(SB), R10
-	MOVQ         R14, R11
-	ANDQ         $0x0f, R11
-	SHLQ         $0x05, R11
-	VMOVUPD      (R10)(R11*1), Y4
+	LEAQ         shapleyMasks<>+0(SB), R11
+	MOVWQZX      (R14)(R10*8), R14
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
 	SHRQ         $0x04, R14
-	SHLQ         $0x05, R14
-	VMOVUPD      (R10)(R14*1), Y5
-	VANDPD       Y4, Y2, Y2
-	VANDPD       Y5, Y3, Y3
+	VANDPD       Y1, Y3, Y3
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
+	SHRQ         $0x04, R14
+	VANDPD       Y1, Y4, Y4
 
 reached:
 	MOVL         8(R9), R10
+	SHLQ         $0x06, R10
+	ADDQ         DX, R10
 	MOVL         12(R9), R12
-	LEAQ         (DX)(R10*8), R10
-	LEAQ         (DX)(R12*8), R12
+	SHLQ         $0x06, R12
+	ADDQ         DX, R12
 	LEAQ         (R10)(SI*1), R11
-	MOVL         16(R9), R14
 	MOVL         20(R9), R13
-	SHLQ         $0x03, R14
-	SHLQ         $0x03, R13
 	MOVQ         curves+40(FP), R14
-	ADDQ         R14, R13
-	VXORPD       Y8, Y8, Y8
-	VXORPD       Y9, Y9, Y9
+	LEAQ         (R14)(R13*8), R13
+	VXORPD       Y5, Y5, Y5
+	VXORPD       Y6, Y6, Y6
 	CMPQ         R8, $0x0c
 	JAE          upRight
 	CMPQ         R8, $0x0a
@@ -544,31 +931,26 @@ reached:
 	JCS          pairRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y4
-	VMOVAPD      Y4, Y5
+	VBROADCASTSD (R8)(R14*8), Y1
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y6
-	VMOVAPD      Y6, Y7
-	VSUBPD       Y6, Y4, Y4
-	VMULPD       Y4, Y2, Y2
-	VMULPD       Y4, Y0, Y4
-	VADDPD       Y6, Y4, Y4
-	VSUBPD       Y7, Y5, Y5
-	VMULPD       Y5, Y3, Y3
-	VMULPD       Y5, Y1, Y5
-	VADDPD       Y7, Y5, Y5
+	VBROADCASTSD (R8)(R14*8), Y2
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y0, Y1
+	VADDPD       Y2, Y1, Y1
 
 pairPoint:
-	VBROADCASTSD (R13), Y1
-	VMULPD       Y1, Y2, Y0
-	VMULPD       Y1, Y3, Y1
-	VADDPD       Y4, Y0, Y0
-	VMOVUPD      Y0, (R12)
-	VADDPD       Y5, Y1, Y1
-	VMOVUPD      Y1, 32(R12)
-	VADDPD       (R10), Y8, Y8
-	VADDPD       32(R10), Y9, Y9
+	VBROADCASTSD (R13), Y0
+	VMULPD       Y3, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, (R12)
+	VMULPD       Y4, Y0, Y0
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(R12)
+	VADDPD       (R10), Y5, Y5
+	VADDPD       32(R10), Y6, Y6
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
 	ADDQ         $0x08, R13
@@ -579,36 +961,29 @@ pairPoint:
 pairRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y4
-	VMOVAPD      Y4, Y5
+	VBROADCASTSD (R8)(R14*8), Y1
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y6
-	VMOVAPD      Y6, Y7
-	VSUBPD       Y6, Y4, Y4
-	VMULPD       Y4, Y2, Y2
-	VMULPD       Y4, Y0, Y4
-	VADDPD       Y6, Y4, Y4
-	VSUBPD       Y7, Y5, Y5
-	VMULPD       Y5, Y3, Y3
-	VMULPD       Y5, Y1, Y5
-	VADDPD       Y7, Y5, Y5
+	VBROADCASTSD (R8)(R14*8), Y2
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y0, Y1
+	VADDPD       Y2, Y1, Y1
 
 pairRepeatPoint:
-	VBROADCASTSD (R13), Y1
-	VMULPD       Y1, Y2, Y0
-	VMULPD       Y1, Y3, Y1
-	VADDPD       Y4, Y0, Y0
-	VMOVUPD      Y0, (R12)
-	VADDPD       Y5, Y1, Y1
-	VMOVUPD      Y1, 32(R12)
-	VMOVUPD      (R10), Y0
-	VMOVUPD      32(R10), Y1
-	VBROADCASTSD (R13)(BX*1), Y6
-	VMULPD       Y6, Y0, Y0
-	VMULPD       Y6, Y1, Y1
-	VADDPD       Y0, Y8, Y8
-	VADDPD       Y1, Y9, Y9
+	VBROADCASTSD (R13), Y0
+	VMULPD       Y3, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, (R12)
+	VMULPD       Y4, Y0, Y0
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 32(R12)
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMULPD       (R10), Y0, Y2
+	VADDPD       Y2, Y5, Y5
+	VMULPD       32(R10), Y0, Y0
+	VADDPD       Y0, Y6, Y6
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
 	ADDQ         $0x08, R13
@@ -618,19 +993,17 @@ pairRepeatPoint:
 
 downLeft:
 downLeftPoint:
-	VBROADCASTSD (R13), Y5
-	VMULPD       Y5, Y2, Y4
-	VMULPD       Y5, Y3, Y5
-	VADDPD       Y0, Y4, Y4
-	VMOVUPD      Y4, (R10)(SI*1)
-	VMOVUPD      (R10), Y6
-	VMULPD       Y4, Y6, Y4
-	VMOVUPD      Y4, (R10)(SI*4)
-	VADDPD       Y1, Y5, Y5
-	VMOVUPD      Y5, 32(R10)(SI*1)
-	VMOVUPD      32(R10), Y4
-	VMULPD       Y5, Y4, Y5
-	VMOVUPD      Y5, 32(R10)(SI*4)
+	VBROADCASTSD (R13), Y1
+	VMULPD       Y3, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*1)
+	VMULPD       (R10), Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*4)
+	VMULPD       Y4, Y1, Y1
+	VADDPD       Y0, Y1, Y1
+	VMOVUPD      Y1, 32(R10)(SI*1)
+	VMULPD       32(R10), Y1, Y1
+	VMOVUPD      Y1, 32(R10)(SI*4)
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
 	ADDQ         $0x08, R13
@@ -640,21 +1013,21 @@ downLeftPoint:
 
 downRight:
 downRightPoint:
-	VBROADCASTSD (R13), Y5
-	VMULPD       Y5, Y2, Y4
-	VMULPD       Y5, Y3, Y5
-	VADDPD       Y0, Y4, Y4
-	VMOVUPD      Y4, (R10)(SI*1)
-	VMOVUPD      (R10), Y6
-	VMULPD       Y4, Y6, Y4
-	VSUBPD       Y4, Y6, Y4
-	VMOVUPD      Y4, (R10)(SI*4)
-	VADDPD       Y1, Y5, Y5
-	VMOVUPD      Y5, 32(R10)(SI*1)
-	VMOVUPD      32(R10), Y4
-	VMULPD       Y5, Y4, Y5
-	VSUBPD       Y5, Y4, Y5
-	VMOVUPD      Y5, 32(R10)(SI*4)
+	VBROADCASTSD (R13), Y1
+	VMULPD       Y3, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*1)
+	VMOVUPD      (R10), Y5
+	VMULPD       Y2, Y5, Y2
+	VSUBPD       Y2, Y5, Y2
+	VMOVUPD      Y2, (R10)(SI*4)
+	VMULPD       Y4, Y1, Y1
+	VADDPD       Y0, Y1, Y1
+	VMOVUPD      Y1, 32(R10)(SI*1)
+	VMOVUPD      32(R10), Y2
+	VMULPD       Y1, Y2, Y1
+	VSUBPD       Y1, Y2, Y1
+	VMOVUPD      Y1, 32(R10)(SI*4)
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
 	ADDQ         $0x08, R13
@@ -684,22 +1057,22 @@ up:
 	JCS upRepeat
 
 upPoint:
-	VMOVUPD (R10)(DI*1), Y6
+	VMOVUPD (R10)(DI*1), Y2
 	VMOVUPD (R10)(SI*2), Y0
-	VSUBPD  Y6, Y0, Y0
-	VMOVUPD 32(R10)(DI*1), Y7
-	VMOVUPD 32(R10)(SI*2), Y1
-	VSUBPD  Y7, Y1, Y1
-	VMULPD  (R10), Y0, Y4
-	VADDPD  Y4, Y8, Y8
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  (R10), Y0, Y1
+	VADDPD  Y1, Y5, Y5
 	VMULPD  (R10)(SI*1), Y0, Y0
-	VADDPD  Y6, Y0, Y0
+	VADDPD  Y2, Y0, Y0
 	VMOVUPD Y0, (R12)
-	VMULPD  32(R10), Y1, Y0
-	VADDPD  Y0, Y9, Y9
-	VMULPD  32(R10)(SI*1), Y1, Y1
-	VADDPD  Y7, Y1, Y1
-	VMOVUPD Y1, 32(R12)
+	VMOVUPD 32(R10)(DI*1), Y2
+	VMOVUPD 32(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  32(R10), Y0, Y1
+	VADDPD  Y1, Y6, Y6
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 32(R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
 	ADDQ    $0x08, R13
@@ -709,26 +1082,24 @@ upPoint:
 
 upRepeat:
 upRepeatPoint:
-	VMOVUPD      (R10)(DI*1), Y6
-	VMOVUPD      (R10)(SI*2), Y0
-	VSUBPD       Y6, Y0, Y0
-	VMOVUPD      32(R10)(DI*1), Y7
-	VMOVUPD      32(R10)(SI*2), Y1
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(DI*1), Y7
+	VMOVUPD      (R10)(SI*2), Y1
 	VSUBPD       Y7, Y1, Y1
-	VMOVUPD      (R10), Y4
-	VMOVUPD      32(R10), Y5
-	VBROADCASTSD (R13)(BX*1), Y10
-	VMULPD       Y10, Y4, Y4
-	VMULPD       Y10, Y5, Y5
-	VMULPD       Y0, Y4, Y4
-	VADDPD       Y4, Y8, Y8
-	VMULPD       (R10)(SI*1), Y0, Y0
-	VADDPD       Y6, Y0, Y0
-	VMOVUPD      Y0, (R12)
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y9, Y9
-	VMULPD       32(R10)(SI*1), Y1, Y1
+	VMULPD       (R10), Y0, Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y5, Y5
+	VMULPD       (R10)(SI*1), Y1, Y1
 	VADDPD       Y7, Y1, Y1
+	VMOVUPD      Y1, (R12)
+	VMOVUPD      32(R10)(DI*1), Y2
+	VMOVUPD      32(R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       32(R10), Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y0, Y6, Y6
+	VMULPD       32(R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
 	VMOVUPD      Y1, 32(R12)
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
@@ -742,24 +1113,23 @@ upLeft:
 	JCS          upLeftRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y6
-	VMOVAPD      Y6, Y7
+	VBROADCASTSD (R8)(R14*8), Y2
 
 upLeftPoint:
 	VMOVUPD (R10)(SI*2), Y0
-	VSUBPD  Y6, Y0, Y0
-	VMOVUPD 32(R10)(SI*2), Y1
-	VSUBPD  Y7, Y1, Y1
-	VMULPD  (R10), Y0, Y4
-	VADDPD  Y4, Y8, Y8
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  (R10), Y0, Y1
+	VADDPD  Y1, Y5, Y5
 	VMULPD  (R10)(SI*1), Y0, Y0
-	VADDPD  Y6, Y0, Y0
+	VADDPD  Y2, Y0, Y0
 	VMOVUPD Y0, (R12)
-	VMULPD  32(R10), Y1, Y0
-	VADDPD  Y0, Y9, Y9
-	VMULPD  32(R10)(SI*1), Y1, Y1
-	VADDPD  Y7, Y1, Y1
-	VMOVUPD Y1, 32(R12)
+	VMOVUPD 32(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  32(R10), Y0, Y1
+	VADDPD  Y1, Y6, Y6
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 32(R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
 	ADDQ    $0x08, R13
@@ -770,28 +1140,25 @@ upLeftPoint:
 upLeftRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         28(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y6
-	VMOVAPD      Y6, Y7
+	VBROADCASTSD (R8)(R14*8), Y2
 
 upLeftRepeatPoint:
-	VMOVUPD      (R10)(SI*2), Y0
-	VSUBPD       Y6, Y0, Y0
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       (R10), Y0, Y7
+	VMULPD       Y1, Y7, Y7
+	VADDPD       Y7, Y5, Y5
+	VMULPD       (R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, (R12)
 	VMOVUPD      32(R10)(SI*2), Y1
-	VSUBPD       Y7, Y1, Y1
-	VMOVUPD      (R10), Y4
-	VMOVUPD      32(R10), Y5
-	VBROADCASTSD (R13)(BX*1), Y10
-	VMULPD       Y10, Y4, Y4
-	VMULPD       Y10, Y5, Y5
-	VMULPD       Y0, Y4, Y4
-	VADDPD       Y4, Y8, Y8
-	VMULPD       (R10)(SI*1), Y0, Y0
-	VADDPD       Y6, Y0, Y0
-	VMOVUPD      Y0, (R12)
-	VMULPD       Y1, Y5, Y5
-	VADDPD       Y5, Y9, Y9
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       32(R10), Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y0, Y6, Y6
 	VMULPD       32(R10)(SI*1), Y1, Y1
-	VADDPD       Y7, Y1, Y1
+	VADDPD       Y2, Y1, Y1
 	VMOVUPD      Y1, 32(R12)
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
@@ -805,24 +1172,23 @@ upRight:
 	JCS          upRightRepeat
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y4
-	VMOVAPD      Y4, Y5
+	VBROADCASTSD (R8)(R14*8), Y1
 
 upRightPoint:
-	VMOVUPD (R10)(DI*1), Y6
-	VSUBPD  Y6, Y4, Y0
-	VMOVUPD 32(R10)(DI*1), Y7
-	VSUBPD  Y7, Y5, Y1
-	VMULPD  (R10), Y0, Y10
-	VADDPD  Y10, Y8, Y8
+	VMOVUPD (R10)(DI*1), Y7
+	VSUBPD  Y7, Y1, Y0
+	VMULPD  (R10), Y0, Y2
+	VADDPD  Y2, Y5, Y5
 	VMULPD  (R10)(SI*1), Y0, Y0
-	VADDPD  Y6, Y0, Y0
+	VADDPD  Y7, Y0, Y0
 	VMOVUPD Y0, (R12)
-	VMULPD  32(R10), Y1, Y0
-	VADDPD  Y0, Y9, Y9
-	VMULPD  32(R10)(SI*1), Y1, Y1
-	VADDPD  Y7, Y1, Y1
-	VMOVUPD Y1, 32(R12)
+	VMOVUPD 32(R10)(DI*1), Y7
+	VSUBPD  Y7, Y1, Y0
+	VMULPD  32(R10), Y0, Y2
+	VADDPD  Y2, Y6, Y6
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y7, Y0, Y0
+	VMOVUPD Y0, 32(R12)
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, R12
 	ADDQ    $0x08, R13
@@ -833,29 +1199,26 @@ upRightPoint:
 upRightRepeat:
 	MOVQ         leaves+48(FP), R8
 	MOVL         24(R9), R14
-	VBROADCASTSD (R8)(R14*8), Y4
-	VMOVAPD      Y4, Y5
+	VBROADCASTSD (R8)(R14*8), Y1
 
 upRightRepeatPoint:
-	VMOVUPD      (R10)(DI*1), Y6
-	VSUBPD       Y6, Y4, Y0
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(DI*1), Y8
+	VSUBPD       Y8, Y1, Y2
+	VMULPD       (R10), Y0, Y7
+	VMULPD       Y2, Y7, Y7
+	VADDPD       Y7, Y5, Y5
+	VMULPD       (R10)(SI*1), Y2, Y2
+	VADDPD       Y8, Y2, Y2
+	VMOVUPD      Y2, (R12)
 	VMOVUPD      32(R10)(DI*1), Y7
-	VSUBPD       Y7, Y5, Y1
-	VMOVUPD      (R10), Y10
-	VMOVUPD      32(R10), Y11
-	VBROADCASTSD (R13)(BX*1), Y12
-	VMULPD       Y12, Y10, Y10
-	VMULPD       Y12, Y11, Y11
-	VMULPD       Y0, Y10, Y10
-	VADDPD       Y10, Y8, Y8
-	VMULPD       (R10)(SI*1), Y0, Y0
-	VADDPD       Y6, Y0, Y0
-	VMOVUPD      Y0, (R12)
-	VMULPD       Y1, Y11, Y11
-	VADDPD       Y11, Y9, Y9
-	VMULPD       32(R10)(SI*1), Y1, Y1
-	VADDPD       Y7, Y1, Y1
-	VMOVUPD      Y1, 32(R12)
+	VSUBPD       Y7, Y1, Y2
+	VMULPD       32(R10), Y0, Y0
+	VMULPD       Y2, Y0, Y0
+	VADDPD       Y0, Y6, Y6
+	VMULPD       32(R10)(SI*1), Y2, Y2
+	VADDPD       Y7, Y2, Y2
+	VMOVUPD      Y2, 32(R12)
 	ADDQ         $0x40, R10
 	ADDQ         $0x40, R12
 	ADDQ         $0x08, R13
@@ -864,17 +1227,596 @@ upRightRepeatPoint:
 
 add:
 	MOVL    16(R9), R13
-	MOVL    20(R9), R14
-	SHLQ    $0x03, R13
-	SHLQ    $0x03, R14
+	SHLQ    $0x06, R13
 	MOVQ    sums+0(FP), R14
 	ADDQ    R14, R13
-	VMULPD  Y8, Y2, Y8
-	VADDPD  (R13), Y8, Y8
-	VMOVUPD Y8, (R13)
-	VMULPD  Y9, Y3, Y9
-	VADDPD  32(R13), Y9, Y9
-	VMOVUPD Y9, 32(R13)
+	VMULPD  Y5, Y3, Y5
+	VADDPD  (R13), Y5, Y5
+	VMOVUPD Y5, (R13)
+	VMULPD  Y6, Y4, Y6
+	VADDPD  32(R13), Y6, Y6
+	VMOVUPD Y6, 32(R13)
+
+done:
+	DECQ CX
+	JNZ  step
+	VZEROUPPER
+	RET
+
+// func shapley16AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// Requires: AVX
+TEXT ·shapley16AVX2(SB), NOSPLIT, $0-80
+	MOVQ steps+64(FP), AX
+	MOVQ n+72(FP), CX
+	MOVQ frames+8(FP), DX
+	MOVQ points+56(FP), BX
+	SHLQ $0x03, BX
+	MOVQ BX, SI
+	SHLQ $0x04, SI
+	LEAQ (SI)(SI*2), DI
+
+step:
+	MOVL         (AX), R8
+	ADDQ         $0x04, AX
+	MOVQ         R8, R9
+	SHRQ         $0x04, R9
+	ANDQ         $0x0f, R8
+	MOVQ         R9, R10
+	SHLQ         $0x05, R9
+	MOVQ         nodes+32(FP), R14
+	ADDQ         R14, R9
+	VBROADCASTSD (R9), Y0
+	VBROADCASTSD shapleyOne<>+0(SB), Y1
+	VSUBPD       Y0, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	VSUBPD       Y0, Y2, Y2
+	MOVQ         turns+16(FP), R14
+	LEAQ         shapleyMasks<>+0(SB), R11
+	MOVWQZX      (R14)(R10*8), R14
+	MOVQ         R14, R12
+	ANDQ         $0x0f, R12
+	SHLQ         $0x05, R12
+	VMOVUPD      (R11)(R12*1), Y6
+	SHRQ         $0x04, R14
+	VBLENDVPD    Y6, Y2, Y1, Y3
+	MOVQ         R14, R12
+	ANDQ         $0x0f, R12
+	SHLQ         $0x05, R12
+	VMOVUPD      (R11)(R12*1), Y6
+	SHRQ         $0x04, R14
+	VBLENDVPD    Y6, Y2, Y1, Y4
+	MOVQ         R14, R12
+	ANDQ         $0x0f, R12
+	SHLQ         $0x05, R12
+	VMOVUPD      (R11)(R12*1), Y6
+	SHRQ         $0x04, R14
+	VBLENDVPD    Y6, Y2, Y1, Y5
+	MOVQ         R14, R12
+	ANDQ         $0x0f, R12
+	SHLQ         $0x05, R12
+	VMOVUPD      (R11)(R12*1), Y6
+	SHRQ         $0x04, R14
+	VBLENDVPD    Y6, Y2, Y1, Y6
+	BTQ          $0x00, R8
+	JCC          reached
+	MOVQ         open+24(FP), R14
+	LEAQ         shapleyMasks<>+0(SB), R11
+	MOVWQZX      (R14)(R10*8), R14
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
+	SHRQ         $0x04, R14
+	VANDPD       Y1, Y3, Y3
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
+	SHRQ         $0x04, R14
+	VANDPD       Y1, Y4, Y4
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
+	SHRQ         $0x04, R14
+	VANDPD       Y1, Y5, Y5
+	MOVQ         R14, R10
+	ANDQ         $0x0f, R10
+	SHLQ         $0x05, R10
+	VMOVUPD      (R11)(R10*1), Y1
+	SHRQ         $0x04, R14
+	VANDPD       Y1, Y6, Y6
+
+reached:
+	MOVL         8(R9), R10
+	SHLQ         $0x07, R10
+	ADDQ         DX, R10
+	MOVL         12(R9), R12
+	SHLQ         $0x07, R12
+	ADDQ         DX, R12
+	LEAQ         (R10)(SI*1), R11
+	MOVL         20(R9), R13
+	MOVQ         curves+40(FP), R14
+	LEAQ         (R14)(R13*8), R13
+	VXORPD       Y7, Y7, Y7
+	VXORPD       Y8, Y8, Y8
+	VXORPD       Y9, Y9, Y9
+	VXORPD       Y10, Y10, Y10
+	CMPQ         R8, $0x0c
+	JAE          upRight
+	CMPQ         R8, $0x0a
+	JAE          upLeft
+	CMPQ         R8, $0x08
+	JAE          up
+	CMPQ         R8, $0x06
+	JAE          next
+	CMPQ         R8, $0x04
+	JAE          downRight
+	CMPQ         R8, $0x02
+	JAE          downLeft
+	BTQ          $0x00, R8
+	JCS          pairRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y1
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y2
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMULPD       Y1, Y6, Y6
+	VMULPD       Y1, Y0, Y1
+	VADDPD       Y2, Y1, Y1
+
+pairPoint:
+	VBROADCASTSD (R13), Y0
+	VMULPD       Y3, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, (R12)
+	VMULPD       Y4, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, 32(R12)
+	VMULPD       Y5, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, 64(R12)
+	VMULPD       Y6, Y0, Y0
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 96(R12)
+	VADDPD       (R10), Y7, Y7
+	VADDPD       32(R10), Y8, Y8
+	VADDPD       64(R10), Y9, Y9
+	VADDPD       96(R10), Y10, Y10
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairPoint
+	JMP          add
+
+pairRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y1
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y2
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       Y1, Y3, Y3
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VMULPD       Y1, Y6, Y6
+	VMULPD       Y1, Y0, Y1
+	VADDPD       Y2, Y1, Y1
+
+pairRepeatPoint:
+	VBROADCASTSD (R13), Y0
+	VMULPD       Y3, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, (R12)
+	VMULPD       Y4, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, 32(R12)
+	VMULPD       Y5, Y0, Y2
+	VADDPD       Y1, Y2, Y2
+	VMOVUPD      Y2, 64(R12)
+	VMULPD       Y6, Y0, Y0
+	VADDPD       Y1, Y0, Y0
+	VMOVUPD      Y0, 96(R12)
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMULPD       (R10), Y0, Y2
+	VADDPD       Y2, Y7, Y7
+	VMULPD       32(R10), Y0, Y2
+	VADDPD       Y2, Y8, Y8
+	VMULPD       64(R10), Y0, Y2
+	VADDPD       Y2, Y9, Y9
+	VMULPD       96(R10), Y0, Y0
+	VADDPD       Y0, Y10, Y10
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           pairRepeatPoint
+	JMP          add
+
+downLeft:
+downLeftPoint:
+	VBROADCASTSD (R13), Y1
+	VMULPD       Y3, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*1)
+	VMULPD       (R10), Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*4)
+	VMULPD       Y4, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, 32(R10)(SI*1)
+	VMULPD       32(R10), Y2, Y2
+	VMOVUPD      Y2, 32(R10)(SI*4)
+	VMULPD       Y5, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, 64(R10)(SI*1)
+	VMULPD       64(R10), Y2, Y2
+	VMOVUPD      Y2, 64(R10)(SI*4)
+	VMULPD       Y6, Y1, Y1
+	VADDPD       Y0, Y1, Y1
+	VMOVUPD      Y1, 96(R10)(SI*1)
+	VMULPD       96(R10), Y1, Y1
+	VMOVUPD      Y1, 96(R10)(SI*4)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downLeftPoint
+	JMP          done
+
+downRight:
+downRightPoint:
+	VBROADCASTSD (R13), Y1
+	VMULPD       Y3, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, (R10)(SI*1)
+	VMOVUPD      (R10), Y7
+	VMULPD       Y2, Y7, Y2
+	VSUBPD       Y2, Y7, Y2
+	VMOVUPD      Y2, (R10)(SI*4)
+	VMULPD       Y4, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, 32(R10)(SI*1)
+	VMOVUPD      32(R10), Y7
+	VMULPD       Y2, Y7, Y2
+	VSUBPD       Y2, Y7, Y2
+	VMOVUPD      Y2, 32(R10)(SI*4)
+	VMULPD       Y5, Y1, Y2
+	VADDPD       Y0, Y2, Y2
+	VMOVUPD      Y2, 64(R10)(SI*1)
+	VMOVUPD      64(R10), Y7
+	VMULPD       Y2, Y7, Y2
+	VSUBPD       Y2, Y7, Y2
+	VMOVUPD      Y2, 64(R10)(SI*4)
+	VMULPD       Y6, Y1, Y1
+	VADDPD       Y0, Y1, Y1
+	VMOVUPD      Y1, 96(R10)(SI*1)
+	VMOVUPD      96(R10), Y2
+	VMULPD       Y1, Y2, Y1
+	VSUBPD       Y1, Y2, Y1
+	VMOVUPD      Y1, 96(R10)(SI*4)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           downRightPoint
+	JMP          done
+
+next:
+nextPoint:
+	VMOVUPD (R10), Y1
+	VMULPD  (R10)(SI*1), Y1, Y0
+	VSUBPD  Y0, Y1, Y0
+	VMOVUPD Y0, (R10)(SI*4)
+	VMOVUPD 32(R10), Y1
+	VMULPD  32(R10)(SI*1), Y1, Y0
+	VSUBPD  Y0, Y1, Y0
+	VMOVUPD Y0, 32(R10)(SI*4)
+	VMOVUPD 64(R10), Y1
+	VMULPD  64(R10)(SI*1), Y1, Y0
+	VSUBPD  Y0, Y1, Y0
+	VMOVUPD Y0, 64(R10)(SI*4)
+	VMOVUPD 96(R10), Y1
+	VMULPD  96(R10)(SI*1), Y1, Y0
+	VSUBPD  Y0, Y1, Y0
+	VMOVUPD Y0, 96(R10)(SI*4)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      nextPoint
+	JMP     done
+
+up:
+	BTQ $0x00, R8
+	JCS upRepeat
+
+upPoint:
+	VMOVUPD (R10)(DI*1), Y2
+	VMOVUPD (R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  (R10), Y0, Y1
+	VADDPD  Y1, Y7, Y7
+	VMULPD  (R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, (R12)
+	VMOVUPD 32(R10)(DI*1), Y2
+	VMOVUPD 32(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  32(R10), Y0, Y1
+	VADDPD  Y1, Y8, Y8
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 32(R12)
+	VMOVUPD 64(R10)(DI*1), Y2
+	VMOVUPD 64(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  64(R10), Y0, Y1
+	VADDPD  Y1, Y9, Y9
+	VMULPD  64(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 64(R12)
+	VMOVUPD 96(R10)(DI*1), Y2
+	VMOVUPD 96(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  96(R10), Y0, Y1
+	VADDPD  Y1, Y10, Y10
+	VMULPD  96(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 96(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upPoint
+	JMP     add
+
+upRepeat:
+upRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(DI*1), Y11
+	VMOVUPD      (R10)(SI*2), Y1
+	VSUBPD       Y11, Y1, Y1
+	VMULPD       (R10), Y0, Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y7, Y7
+	VMULPD       (R10)(SI*1), Y1, Y1
+	VADDPD       Y11, Y1, Y1
+	VMOVUPD      Y1, (R12)
+	VMOVUPD      32(R10)(DI*1), Y11
+	VMOVUPD      32(R10)(SI*2), Y1
+	VSUBPD       Y11, Y1, Y1
+	VMULPD       32(R10), Y0, Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y8, Y8
+	VMULPD       32(R10)(SI*1), Y1, Y1
+	VADDPD       Y11, Y1, Y1
+	VMOVUPD      Y1, 32(R12)
+	VMOVUPD      64(R10)(DI*1), Y11
+	VMOVUPD      64(R10)(SI*2), Y1
+	VSUBPD       Y11, Y1, Y1
+	VMULPD       64(R10), Y0, Y2
+	VMULPD       Y1, Y2, Y2
+	VADDPD       Y2, Y9, Y9
+	VMULPD       64(R10)(SI*1), Y1, Y1
+	VADDPD       Y11, Y1, Y1
+	VMOVUPD      Y1, 64(R12)
+	VMOVUPD      96(R10)(DI*1), Y2
+	VMOVUPD      96(R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       96(R10), Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y0, Y10, Y10
+	VMULPD       96(R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, 96(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRepeatPoint
+	JMP          add
+
+upLeft:
+	BTQ          $0x00, R8
+	JCS          upLeftRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y2
+
+upLeftPoint:
+	VMOVUPD (R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  (R10), Y0, Y1
+	VADDPD  Y1, Y7, Y7
+	VMULPD  (R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, (R12)
+	VMOVUPD 32(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  32(R10), Y0, Y1
+	VADDPD  Y1, Y8, Y8
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 32(R12)
+	VMOVUPD 64(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  64(R10), Y0, Y1
+	VADDPD  Y1, Y9, Y9
+	VMULPD  64(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 64(R12)
+	VMOVUPD 96(R10)(SI*2), Y0
+	VSUBPD  Y2, Y0, Y0
+	VMULPD  96(R10), Y0, Y1
+	VADDPD  Y1, Y10, Y10
+	VMULPD  96(R10)(SI*1), Y0, Y0
+	VADDPD  Y2, Y0, Y0
+	VMOVUPD Y0, 96(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upLeftPoint
+	JMP     add
+
+upLeftRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         28(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y2
+
+upLeftRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       (R10), Y0, Y11
+	VMULPD       Y1, Y11, Y11
+	VADDPD       Y11, Y7, Y7
+	VMULPD       (R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, (R12)
+	VMOVUPD      32(R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       32(R10), Y0, Y11
+	VMULPD       Y1, Y11, Y11
+	VADDPD       Y11, Y8, Y8
+	VMULPD       32(R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, 32(R12)
+	VMOVUPD      64(R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       64(R10), Y0, Y11
+	VMULPD       Y1, Y11, Y11
+	VADDPD       Y11, Y9, Y9
+	VMULPD       64(R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, 64(R12)
+	VMOVUPD      96(R10)(SI*2), Y1
+	VSUBPD       Y2, Y1, Y1
+	VMULPD       96(R10), Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VADDPD       Y0, Y10, Y10
+	VMULPD       96(R10)(SI*1), Y1, Y1
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      Y1, 96(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upLeftRepeatPoint
+	JMP          add
+
+upRight:
+	BTQ          $0x00, R8
+	JCS          upRightRepeat
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y1
+
+upRightPoint:
+	VMOVUPD (R10)(DI*1), Y11
+	VSUBPD  Y11, Y1, Y0
+	VMULPD  (R10), Y0, Y2
+	VADDPD  Y2, Y7, Y7
+	VMULPD  (R10)(SI*1), Y0, Y0
+	VADDPD  Y11, Y0, Y0
+	VMOVUPD Y0, (R12)
+	VMOVUPD 32(R10)(DI*1), Y11
+	VSUBPD  Y11, Y1, Y0
+	VMULPD  32(R10), Y0, Y2
+	VADDPD  Y2, Y8, Y8
+	VMULPD  32(R10)(SI*1), Y0, Y0
+	VADDPD  Y11, Y0, Y0
+	VMOVUPD Y0, 32(R12)
+	VMOVUPD 64(R10)(DI*1), Y11
+	VSUBPD  Y11, Y1, Y0
+	VMULPD  64(R10), Y0, Y2
+	VADDPD  Y2, Y9, Y9
+	VMULPD  64(R10)(SI*1), Y0, Y0
+	VADDPD  Y11, Y0, Y0
+	VMOVUPD Y0, 64(R12)
+	VMOVUPD 96(R10)(DI*1), Y11
+	VSUBPD  Y11, Y1, Y0
+	VMULPD  96(R10), Y0, Y2
+	VADDPD  Y2, Y10, Y10
+	VMULPD  96(R10)(SI*1), Y0, Y0
+	VADDPD  Y11, Y0, Y0
+	VMOVUPD Y0, 96(R12)
+	ADDQ    $0x00000080, R10
+	ADDQ    $0x00000080, R12
+	ADDQ    $0x08, R13
+	CMPQ    R10, R11
+	JB      upRightPoint
+	JMP     add
+
+upRightRepeat:
+	MOVQ         leaves+48(FP), R8
+	MOVL         24(R9), R14
+	VBROADCASTSD (R8)(R14*8), Y1
+
+upRightRepeatPoint:
+	VBROADCASTSD (R13)(BX*1), Y0
+	VMOVUPD      (R10)(DI*1), Y12
+	VSUBPD       Y12, Y1, Y2
+	VMULPD       (R10), Y0, Y11
+	VMULPD       Y2, Y11, Y11
+	VADDPD       Y11, Y7, Y7
+	VMULPD       (R10)(SI*1), Y2, Y2
+	VADDPD       Y12, Y2, Y2
+	VMOVUPD      Y2, (R12)
+	VMOVUPD      32(R10)(DI*1), Y12
+	VSUBPD       Y12, Y1, Y2
+	VMULPD       32(R10), Y0, Y11
+	VMULPD       Y2, Y11, Y11
+	VADDPD       Y11, Y8, Y8
+	VMULPD       32(R10)(SI*1), Y2, Y2
+	VADDPD       Y12, Y2, Y2
+	VMOVUPD      Y2, 32(R12)
+	VMOVUPD      64(R10)(DI*1), Y12
+	VSUBPD       Y12, Y1, Y2
+	VMULPD       64(R10), Y0, Y11
+	VMULPD       Y2, Y11, Y11
+	VADDPD       Y11, Y9, Y9
+	VMULPD       64(R10)(SI*1), Y2, Y2
+	VADDPD       Y12, Y2, Y2
+	VMOVUPD      Y2, 64(R12)
+	VMOVUPD      96(R10)(DI*1), Y11
+	VSUBPD       Y11, Y1, Y2
+	VMULPD       96(R10), Y0, Y0
+	VMULPD       Y2, Y0, Y0
+	VADDPD       Y0, Y10, Y10
+	VMULPD       96(R10)(SI*1), Y2, Y2
+	VADDPD       Y11, Y2, Y2
+	VMOVUPD      Y2, 96(R12)
+	ADDQ         $0x00000080, R10
+	ADDQ         $0x00000080, R12
+	ADDQ         $0x08, R13
+	CMPQ         R10, R11
+	JB           upRightRepeatPoint
+
+add:
+	MOVL    16(R9), R13
+	SHLQ    $0x07, R13
+	MOVQ    sums+0(FP), R14
+	ADDQ    R14, R13
+	VMULPD  Y7, Y3, Y7
+	VADDPD  (R13), Y7, Y7
+	VMOVUPD Y7, (R13)
+	VMULPD  Y8, Y4, Y8
+	VADDPD  32(R13), Y8, Y8
+	VMOVUPD Y8, 32(R13)
+	VMULPD  Y9, Y5, Y9
+	VADDPD  64(R13), Y9, Y9
+	VMOVUPD Y9, 64(R13)
+	VMULPD  Y10, Y6, Y10
+	VADDPD  96(R13), Y10, Y10
+	VMOVUPD Y10, 96(R13)
 
 done:
 	DECQ CX

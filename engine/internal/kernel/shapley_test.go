@@ -30,7 +30,7 @@ func newRandomGame(rng *rand.Rand, n, points int) *randomGame {
 		g.Curves = append(g.Curves, rng.Float64())
 	}
 	next, leaf := int32(0), int32(0)
-	block := uint32(points * GameLanes)
+	block := uint32(points)
 	var grow func(nodes int, level, out uint32) int32
 	grow = func(nodes int, level, out uint32) int32 {
 		if nodes == 0 {
@@ -42,7 +42,7 @@ func newRandomGame(rng *rand.Rand, n, points int) *randomGame {
 		frame := block * (1 + 4*level)
 		g.frames = max(g.frames, int(frame+4*block))
 		g.Nodes = append(g.Nodes, GameNode{
-			Share: float64(rng.IntN(11)) / 10, Frame: frame, Out: out, Sum: uint32(rng.IntN(g.sums)) * GameLanes,
+			Share: float64(rng.IntN(11)) / 10, Frame: frame, Out: out, Sum: uint32(rng.IntN(g.sums)),
 			Curve: uint32(rng.IntN(curves) * 2 * points),
 		})
 		repeat := rng.IntN(2) == 0
@@ -114,7 +114,7 @@ func (g *randomGame) play(at int32, p float64, row, point int, gain []float64) f
 	m := n.Share + float64(tau*pull)
 	left := g.play(g.children[at][0], p*m, row, point, gain)
 	right := g.play(g.children[at][1], p-float64(p*m), row, point, gain)
-	gain[n.Sum/GameLanes] += pull * psi * p * (left - right)
+	gain[n.Sum] += pull * psi * p * (left - right)
 	return right + float64(m*(left-right))
 }
 
@@ -127,30 +127,34 @@ func TestShapley(t *testing.T) {
 		for i := range weights {
 			weights[i] = rng.Float64()
 		}
-		first := 8 * rng.IntN(8)
-		start := make([]float64, g.sums*GameLanes)
+		rows := 1 + rng.IntN(MaxGameLanes)
+		first, lanes := 8*rng.IntN(7), GameLanes(rows)
+		start := make([]float64, g.sums*lanes)
 		for i := range start {
 			start[i] = rng.NormFloat64()
 		}
 		var want []float64
 		for _, tier := range Tables() {
-			frames := Aligned[float64](g.frames)
+			frames := Aligned[float64](g.frames * MaxGameLanes)
 			for i, w := range weights {
-				for r := range GameLanes {
-					frames[(g.Points+i)*GameLanes+r] = w
+				for r := range lanes {
+					frames[(g.Points+i)*lanes+r] = w
 				}
 			}
 			got := append([]float64(nil), start...)
 			for steps := g.steps; len(steps) > 0; {
 				n := 1 + rng.IntN(len(steps))
-				tier.Shapley(got, frames, g.turns, g.open, first, GameLanes, &g.Game, steps[:n])
+				tier.Shapley(got, frames, g.turns, g.open, first, rows, &g.Game, steps[:n])
 				steps = steps[n:]
 			}
 			if want == nil {
 				want = got
-				g.checkAgainstRecursion(t, got, start, weights, first)
+				g.checkAgainstRecursion(t, got, start, weights, first, rows)
 			}
 			for i := range want {
+				if i%lanes >= rows {
+					continue
+				}
 				if math.Float64bits(got[i]) != math.Float64bits(want[i]) {
 					t.Fatalf("round %d, tier %s: sum %d is %v, want %v", round, tier.Tier, i, got[i], want[i])
 				}
@@ -159,16 +163,17 @@ func TestShapley(t *testing.T) {
 	}
 }
 
-func (g *randomGame) checkAgainstRecursion(t *testing.T, got, start, weights []float64, first int) {
+func (g *randomGame) checkAgainstRecursion(t *testing.T, got, start, weights []float64, first, rows int) {
 	t.Helper()
-	for r := range GameLanes {
+	lanes := GameLanes(rows)
+	for r := range rows {
 		gain := make([]float64, g.sums)
 		for i, w := range weights {
 			g.play(g.root, w, first+r, i, gain)
 		}
 		for f, want := range gain {
-			want += start[f*GameLanes+r]
-			if x := got[f*GameLanes+r]; !(math.Abs(x-want) <= 1e-11*max(1, math.Abs(want))) {
+			want += start[f*lanes+r]
+			if x := got[f*lanes+r]; !(math.Abs(x-want) <= 1e-11*max(1, math.Abs(want))) {
 				t.Fatalf("%d nodes, %d points: row %d, feature %d: %v, want %v", len(g.Nodes), g.Points, r, f, x, want)
 			}
 		}
@@ -230,10 +235,10 @@ func BenchmarkShapley(b *testing.B) {
 	g := newRandomGame(rng, 30, 5)
 	for _, tier := range Tables() {
 		b.Run(fmt.Sprint(tier.Tier), func(b *testing.B) {
-			frames, sums := Aligned[float64](g.frames), Aligned[float64](g.sums*GameLanes)
+			frames, sums := Aligned[float64](g.frames*MaxGameLanes), Aligned[float64](g.sums*MaxGameLanes)
 			for b.Loop() {
-				for first := 0; first < 64; first += 8 {
-					tier.Shapley(sums, frames, g.turns, g.open, first, GameLanes, &g.Game, g.steps)
+				for first := 0; first < 64; first += MaxGameLanes {
+					tier.Shapley(sums, frames, g.turns, g.open, first, MaxGameLanes, &g.Game, g.steps)
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/64, "ns/row")

@@ -115,11 +115,11 @@ type Table struct {
 	// Lay32 is Lay64 for float32: Size32(bits) elements.
 	Lay32 func(table []uint64, leaves []float32, bits int)
 
-	// Shapley plays steps of a game for rows first..first+rows, at most GameLanes of them, first being a multiple of
-	// GameLanes up to 56. It adds to sums what the rows' features contribute. turns and open have a word for each node:
-	// bit r of a turn says that row r goes right there, a bit of open that the values lead the row there as far as the
-	// node's feature is concerned (read for steps with bit 0 set). The first step of a game finds P in its frame; frames
-	// keeps what later steps need, and is aligned.
+	// Shapley plays steps of a game for rows first..first+rows, at most MaxGameLanes of them, first being a multiple of 8 up
+	// to 48. It adds to sums what the rows' features contribute. turns and open have a word for each node: bit r of a turn
+	// says that row r goes right there, a bit of open that the values lead the row there as far as the node's feature is
+	// concerned (read for steps with bit 0 set). The first step of a game finds P in its frame; frames keeps what later
+	// steps need. Both hold groups of GameLanes(rows) lanes.
 	Shapley func(sums, frames []float64, turns, open []uint64, first, rows int, g *Game, steps []uint32)
 	// Above writes a word for each of tests: bit r is set iff value r of the test's is above the cut. The first rows <= 64
 	// values count; other bits are arbitrary. values has 64 of them for each test, words is as long as the tests say.

@@ -2,6 +2,9 @@
 package main
 
 import (
+	"fmt"
+	"math/bits"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -20,8 +23,10 @@ func write() {
 			DATA(i*32+bit*8, U64(-uint64(i>>bit&1)))
 		}
 	}
-	for _, v := range []vectors{{name: "AVX512", wide: true, n: 1}, {name: "AVX2", n: 2}} {
-		game{vectors: v, one: one, masks: masks}.write()
+	for _, v := range []vectors{{tier: "AVX512", wide: true}, {tier: "AVX2"}} {
+		for _, v.lanes = range []int{8, 16} {
+			game{vectors: v, one: one, masks: masks}.write()
+		}
 		above(v, "above", 0x1e, "above their cuts")
 		above(v, "aboveOrNaN", 0x16, "above their cuts, or NaN")
 	}
@@ -52,30 +57,30 @@ type game struct {
 	vectors
 	one, masks Mem
 
-	steps, n, frames  reg.GPVirtual // arguments
-	block, block3, q8 reg.GPVirtual // bytes of a frame's array, three times that, and bytes of a curve
-	kind, node        reg.GPVirtual // of the step
-	p, end, out, c    reg.GPVirtual // where the loop over points is: frame, frame's first array's end, Out, Curve
-	tmp               reg.GPVirtual
-	share, k          []reg.VecVirtual
-	left, right       []reg.VecVirtual
-	s                 []reg.VecVirtual
+	steps, n, frames   reg.GPVirtual // arguments
+	block, block3, q8  reg.GPVirtual // bytes of a frame's array, three times that, and bytes of a curve
+	kind, node         reg.GPVirtual // of the step
+	p, end, out, c     reg.GPVirtual // where the loop over points is: frame, frame's first array's end, Out, Curve
+	tmp                reg.GPVirtual
+	share, left, right reg.VecVirtual // the same in all lanes
+	k, s               []reg.VecVirtual
 }
 
 func (g game) write() {
-	gen.Func("shapley"+g.name, "plays n steps for 8 rows; turns and open are moved to the rows' bytes.",
+	gen.Func(fmt.Sprint("shapley", g.lanes, g.tier),
+		fmt.Sprint("plays n steps for ", g.lanes, " rows; turns and open are moved to the rows' bytes."),
 		"func(sums, frames *float64, turns, open, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int)")
 	g.steps, g.n, g.frames = gen.Arg("steps"), gen.Arg("n"), gen.Arg("frames")
 	g.q8 = gen.Arg("points")
 	SHLQ(U8(3), g.q8)
 	g.block, g.block3 = GP64(), GP64()
 	MOVQ(g.q8, g.block)
-	SHLQ(U8(3), g.block)
+	SHLQ(U8(g.shift()-3), g.block)
 	LEAQ(gen.Indexed(g.block, g.block, 2, 0), g.block3)
 	for _, r := range []*reg.GPVirtual{&g.kind, &g.node, &g.p, &g.end, &g.out, &g.c, &g.tmp} {
 		*r = GP64()
 	}
-	g.share, g.k, g.left, g.right, g.s = g.regs(), g.regs(), g.regs(), g.regs(), g.regs()
+	g.share, g.left, g.right, g.k, g.s = g.reg(), g.reg(), g.reg(), g.regs(), g.regs()
 
 	Label("step")
 	MOVL(gen.At(g.steps, 0), g.kind.As32())
@@ -89,11 +94,18 @@ func (g game) write() {
 	Load(Param("nodes"), g.tmp)
 	ADDQ(g.tmp, g.node)
 	g.pulls(index)
-	g.offset(frameOut, g.frames, g.p, g.out)
+	for _, at := range []struct {
+		field int
+		to    reg.GPVirtual
+	}{{frameOut, g.p}, {frameOut + 4, g.out}} {
+		MOVL(gen.At(g.node, at.field), at.to.As32())
+		SHLQ(U8(g.shift()), at.to)
+		ADDQ(g.frames, at.to)
+	}
 	LEAQ(gen.Indexed(g.p, g.block, 1, 0), g.end)
-	g.offset(sumCurve, nil, g.tmp, g.c)
+	MOVL(gen.At(g.node, sumCurve+4), g.c.As32())
 	Load(Param("curves"), g.tmp)
-	ADDQ(g.tmp, g.c)
+	LEAQ(gen.Indexed(g.tmp, g.c, 8, 0), g.c)
 	for _, s := range g.s {
 		VXORPD(s, s, s)
 	}
@@ -114,7 +126,8 @@ func (g game) write() {
 	g.variants("upRight", func(l string, repeat bool) { g.up(l, repeat, upRight) })
 
 	Label("add") // the sums
-	g.offset(sumCurve, nil, g.c, g.tmp)
+	MOVL(gen.At(g.node, sumCurve), g.c.As32())
+	SHLQ(U8(g.shift()), g.c)
 	Load(Param("sums"), g.tmp)
 	ADDQ(g.tmp, g.c)
 	for i := range g.s {
@@ -128,71 +141,56 @@ func (g game) write() {
 	gen.Leave()
 }
 
-// offset reads two 32-bit offsets in float64s at once, the lower one relative to base and so the other, if there is one.
-func (g *game) offset(field int, base, low, high reg.Register) {
-	MOVL(gen.At(g.node, field), low.(reg.GPVirtual).As32())
-	MOVL(gen.At(g.node, field+4), high.(reg.GPVirtual).As32())
-	if base == nil {
-		SHLQ(U8(3), low)
-		SHLQ(U8(3), high)
-		return
-	}
-	LEAQ(gen.Indexed(base, low, 8, 0), low)
-	LEAQ(gen.Indexed(base, high, 8, 0), high)
-}
-
 // pulls makes k: 1-Share for rows that go left, 0-Share for those that go right, 0 for those that do not come.
 func (g *game) pulls(index reg.GPVirtual) {
-	VBROADCASTSD(gen.At(g.node, share), g.share[0])
-	for i := range g.share[1:] {
-		VMOVAPD(g.share[0], g.share[i+1])
-	}
+	VBROADCASTSD(gen.At(g.node, share), g.share)
 	toLeft, toRight := g.reg(), g.reg()
 	VBROADCASTSD(g.one, toLeft)
-	VSUBPD(g.share[0], toLeft, toLeft)
+	VSUBPD(g.share, toLeft, toLeft)
 	VXORPD(toRight, toRight, toRight)
-	VSUBPD(g.share[0], toRight, toRight)
-	Load(Param("turns"), g.tmp)
-	if g.wide {
-		k := K()
-		KMOVB(gen.Indexed(g.tmp, index, 8, 0), k)
-		VMOVAPD(toLeft, g.k[0])
-		VMOVAPD(toRight, k, g.k[0])
-	} else {
-		MOVBQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
-		for i, m := range g.nibbles() {
+	VSUBPD(g.share, toRight, toRight)
+	g.masked("turns", index, func(i int, m reg.Register) {
+		if g.wide {
+			VMOVAPD(toLeft, g.k[i])
+			VMOVAPD(toRight, m, g.k[i])
+		} else {
 			VBLENDVPD(m, toRight, toLeft, g.k[i])
 		}
-	}
+	})
 	BTQ(U8(0), g.kind)
 	JCC(LabelRef("reached"))
-	Load(Param("open"), g.tmp)
-	if g.wide {
-		k := K()
-		KMOVB(gen.Indexed(g.tmp, index, 8, 0), k)
-		VMOVAPD_Z(g.k[0], k, g.k[0])
-	} else {
-		MOVBQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
-		for i, m := range g.nibbles() {
+	g.masked("open", index, func(i int, m reg.Register) {
+		if g.wide {
+			VMOVAPD_Z(g.k[i], m, g.k[i])
+		} else {
 			VANDPD(m, g.k[i], g.k[i])
 		}
-	}
+	})
 	Label("reached")
 }
 
-// nibbles turns the byte in tmp into masks.
-func (g *game) nibbles() []reg.VecVirtual {
-	table, nibble := GP64(), GP64()
+// masked calls use with the rows' bits of a word as a mask for each register: an opmask, or lanes of ones.
+func (g *game) masked(words string, index reg.GPVirtual, use func(i int, m reg.Register)) {
+	Load(Param(words), g.tmp)
+	if g.wide {
+		for i := range g.regs() {
+			k := K()
+			KMOVB(gen.Indexed(g.tmp, index, 8, i), k)
+			use(i, k)
+		}
+		return
+	}
+	table, nibble, mask := GP64(), GP64(), g.reg()
 	LEAQ(g.masks, table)
-	masks := g.regs()
-	MOVQ(g.tmp, nibble)
-	ANDQ(U8(15), nibble)
-	SHLQ(U8(5), nibble)
-	VMOVUPD(gen.Indexed(table, nibble, 1, 0), masks[0])
-	SHRQ(U8(4), g.tmp)
-	SHLQ(U8(5), g.tmp)
-	VMOVUPD(gen.Indexed(table, g.tmp, 1, 0), masks[1])
-	return masks
+	MOVWQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
+	for i := range g.regs() {
+		MOVQ(g.tmp, nibble)
+		ANDQ(U8(15), nibble)
+		SHLQ(U8(5), nibble)
+		VMOVUPD(gen.Indexed(table, nibble, 1, 0), mask)
+		SHRQ(U8(4), g.tmp)
+		use(i, mask)
+	}
 }
 
 // variants writes body for features that are not repeated, and those that are.
@@ -210,21 +208,29 @@ func (g *game) variants(label string, body func(label string, repeat bool)) {
 func (g *game) loop(label string, body func()) {
 	Label(label)
 	body()
-	ADDQ(U8(64), g.p)
-	ADDQ(U8(64), g.out)
+	ADDQ(gen.Int(8*g.lanes), g.p)
+	ADDQ(gen.Int(8*g.lanes), g.out)
 	ADDQ(U8(8), g.c)
 	CMPQ(g.p, g.end)
 	JB(LabelRef(label))
 }
 
 // leaf loads the leaf in a field into all lanes.
-func (g *game) leaf(field int, to []reg.VecVirtual) {
+func (g *game) leaf(field int, to reg.VecVirtual) {
 	leaves := Load(Param("leaves"), GP64())
 	MOVL(gen.At(g.node, field), g.tmp.As32())
-	VBROADCASTSD(gen.Indexed(leaves, g.tmp, 8, 0), to[0])
-	for i := range to[1:] {
-		VMOVAPD(to[0], to[i+1])
+	VBROADCASTSD(gen.Indexed(leaves, g.tmp, 8, 0), to)
+}
+
+// curve loads the curve's tau (0) or psi (1) into all lanes.
+func (g *game) curve(which int) reg.VecVirtual {
+	x := g.reg()
+	if which == 1 {
+		VBROADCASTSD(gen.Indexed(g.c, g.q8, 1, 0), x)
+	} else {
+		VBROADCASTSD(gen.At(g.c, 0), x)
 	}
+	return x
 }
 
 func (g *game) pair(label string, repeat bool) {
@@ -234,71 +240,53 @@ func (g *game) pair(label string, repeat bool) {
 	}
 	g.leaf(leftRight, g.left)
 	g.leaf(leftRight+4, g.right)
-	for i := range g.left { // left becomes the mean, k is multiplied with the difference
-		VSUBPD(g.right[i], g.left[i], g.left[i])
-		VMULPD(g.left[i], g.k[i], g.k[i])
-		VMULPD(g.left[i], g.share[i], g.left[i])
-		VADDPD(g.right[i], g.left[i], g.left[i])
+	VSUBPD(g.right, g.left, g.left)
+	for i := range g.k { // is multiplied with the difference, and left becomes the mean
+		VMULPD(g.left, g.k[i], g.k[i])
 	}
-	x := g.regs()
+	VMULPD(g.left, g.share, g.left)
+	VADDPD(g.right, g.left, g.left)
 	g.loop(label, func() {
-		g.curve(0, g.k, x)
-		for i := range x {
-			VADDPD(g.left[i], x[i], x[i])
-			VMOVUPD(x[i], g.lane(g.out, i))
+		tau := g.curve(0)
+		for i := range g.k {
+			x := g.reg()
+			VMULPD(g.k[i], tau, x)
+			VADDPD(g.left, x, x)
+			VMOVUPD(x, g.lane(g.out, i))
 		}
-		if repeat {
-			g.prob(x)
-			for i := range x {
-				VADDPD(x[i], g.s[i], g.s[i])
+		if !repeat {
+			for i := range g.s {
+				VADDPD(g.lane(g.p, i), g.s[i], g.s[i])
 			}
 			return
 		}
-		for i := range x {
-			VADDPD(g.lane(g.p, i), g.s[i], g.s[i])
+		psi := g.curve(1)
+		for i := range g.s {
+			x := g.reg()
+			VMULPD(g.lane(g.p, i), psi, x)
+			VADDPD(x, g.s[i], g.s[i])
 		}
 	})
 }
 
-// curve multiplies the curve's tau (0) or psi (1) with v.
-func (g *game) curve(which int, v, to []reg.VecVirtual) {
-	at := gen.At(g.c, 0)
-	if which == 1 {
-		at = gen.Indexed(g.c, g.q8, 1, 0)
-	}
-	if g.wide {
-		VMULPD_BCST(at, v[0], to[0])
-		return
-	}
-	b := g.reg()
-	VBROADCASTSD(at, b)
-	for i := range v {
-		VMULPD(b, v[i], to[i])
-	}
-}
-
-// prob loads P times psi.
-func (g *game) prob(to []reg.VecVirtual) {
-	for i := range to {
-		VMOVUPD(g.lane(g.p, i), to[i])
-	}
-	g.curve(1, to, to)
-}
-
 func (g *game) down(label string, left bool) {
 	Label(label)
-	m, p := g.regs(), g.regs()
 	g.loop(label+"Point", func() {
-		g.curve(0, g.k, m)
-		for i := range m {
-			VADDPD(g.share[i], m[i], m[i])
-			VMOVUPD(m[i], g.array(1, i))
-			VMOVUPD(g.array(0, i), p[i])
-			VMULPD(m[i], p[i], m[i])
-			if !left {
-				VSUBPD(m[i], p[i], m[i])
+		tau := g.curve(0)
+		for i := range g.k {
+			m := g.reg()
+			VMULPD(g.k[i], tau, m)
+			VADDPD(g.share, m, m)
+			VMOVUPD(m, g.array(1, i))
+			if left {
+				VMULPD(g.array(0, i), m, m)
+			} else {
+				p := g.reg()
+				VMOVUPD(g.array(0, i), p)
+				VMULPD(m, p, m)
+				VSUBPD(m, p, m)
 			}
-			VMOVUPD(m[i], g.array(4, i))
+			VMOVUPD(m, g.array(4, i))
 		}
 	})
 	JMP(LabelRef("done"))
@@ -306,13 +294,13 @@ func (g *game) down(label string, left bool) {
 
 func (g *game) next() {
 	Label("next")
-	m, p := g.regs(), g.regs()
 	g.loop("nextPoint", func() {
-		for i := range m {
-			VMOVUPD(g.array(0, i), p[i])
-			VMULPD(g.array(1, i), p[i], m[i])
-			VSUBPD(m[i], p[i], m[i])
-			VMOVUPD(m[i], g.array(4, i))
+		for i := range g.k {
+			m, p := g.reg(), g.reg()
+			VMOVUPD(g.array(0, i), p)
+			VMULPD(g.array(1, i), p, m)
+			VSUBPD(m, p, m)
+			VMOVUPD(m, g.array(4, i))
 		}
 	})
 	JMP(LabelRef("done"))
@@ -329,33 +317,33 @@ func (g *game) up(label string, repeat bool, kind int) {
 	case upRight:
 		g.leaf(leftRight, g.left)
 	}
-	d, x := g.regs(), g.regs()
 	g.loop(label, func() {
-		for i := range d {
-			right := g.right[i]
+		var psi reg.VecVirtual
+		if repeat {
+			psi = g.curve(1)
+		}
+		for i := range g.k {
+			right, d, x := g.right, g.reg(), g.reg()
 			if kind != upLeft {
+				right = g.reg()
 				VMOVUPD(g.array(3, i), right)
 			}
 			if kind == upRight {
-				VSUBPD(right, g.left[i], d[i])
+				VSUBPD(right, g.left, d)
 			} else {
-				VMOVUPD(g.array(2, i), d[i])
-				VSUBPD(right, d[i], d[i])
+				VMOVUPD(g.array(2, i), d)
+				VSUBPD(right, d, d)
 			}
-		}
-		if repeat {
-			g.prob(x)
-		}
-		for i := range d {
 			if repeat {
-				VMULPD(d[i], x[i], x[i])
+				VMULPD(g.array(0, i), psi, x)
+				VMULPD(d, x, x)
 			} else {
-				VMULPD(g.array(0, i), d[i], x[i])
+				VMULPD(g.array(0, i), d, x)
 			}
-			VADDPD(x[i], g.s[i], g.s[i])
-			VMULPD(g.array(1, i), d[i], d[i])
-			VADDPD(g.right[i], d[i], d[i])
-			VMOVUPD(d[i], g.lane(g.out, i))
+			VADDPD(x, g.s[i], g.s[i])
+			VMULPD(g.array(1, i), d, d)
+			VADDPD(right, d, d)
+			VMOVUPD(d, g.lane(g.out, i))
 		}
 	})
 }
@@ -366,16 +354,16 @@ func (g *game) array(n, i int) Mem {
 	case 0:
 		return g.lane(g.p, i)
 	case 3:
-		return gen.Indexed(g.p, g.block3, 1, 32*i)
+		return gen.Indexed(g.p, g.block3, 1, g.bytes()*i)
 	}
-	return gen.Indexed(g.p, g.block, uint8(n), 32*i)
+	return gen.Indexed(g.p, g.block, uint8(n), g.bytes()*i)
 }
 
-// vectors is how a tier holds 8 float64s.
+// vectors is how a tier holds a number of float64s.
 type vectors struct {
-	name string
-	wide bool
-	n    int // registers
+	tier  string
+	wide  bool
+	lanes int
 }
 
 func (v vectors) reg() reg.VecVirtual {
@@ -385,20 +373,32 @@ func (v vectors) reg() reg.VecVirtual {
 	return YMM()
 }
 
+// regs returns registers for all lanes.
 func (v vectors) regs() []reg.VecVirtual {
-	r := make([]reg.VecVirtual, v.n)
+	r := make([]reg.VecVirtual, 8*v.lanes/v.bytes())
 	for i := range r {
 		r[i] = v.reg()
 	}
 	return r
 }
 
-// lane is the i-th register's part of 8 float64s.
-func (v vectors) lane(base reg.Register, i int) Mem { return gen.At(base, 32*i) }
+// bytes is the size of a register.
+func (v vectors) bytes() int {
+	if v.wide {
+		return 64
+	}
+	return 32
+}
+
+// shift is the logarithm of the bytes of all lanes.
+func (v vectors) shift() uint8 { return uint8(bits.Len(uint(8*v.lanes)) - 1) }
+
+// lane is the i-th register's part of all lanes at base.
+func (v vectors) lane(base reg.Register, i int) Mem { return gen.At(base, v.bytes()*i) }
 
 // above writes a comparison of 64 values with each of n cuts.
 func above(v vectors, name string, predicate uint8, doc string) {
-	gen.Func(name+v.name, "writes a word of bits for each of n tests: those of its 64 values that are "+doc+".",
+	gen.Func(name+v.tier, "writes a word of bits for each of n tests: those of its 64 values that are "+doc+".",
 		"func(words *uint64, values *float64, tests *uint64, n int)")
 	words, values, tests, n := gen.Arg("words"), gen.Arg("values"), gen.Arg("tests"), gen.Arg("n")
 	at, to := GP64(), GP64()
