@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/treeline-ml/treeline/forest"
 	"github.com/treeline-ml/treeline/internal/libm"
@@ -14,6 +15,35 @@ import (
 // dst and margins may be the same slice where Width() equals Outputs(). It does not allocate. It returns ErrShape if
 // the lengths do not fit each other.
 func (p *Program) Predict(dst, margins []float64) error {
+	if err := p.checkPredict(dst, margins); err != nil {
+		return err
+	}
+	p.predict(dst, margins)
+	return nil
+}
+
+// PredictParallel is Predict on up to threads goroutines, the calling one included; it returns when all are done.
+func (p *Program) PredictParallel(dst, margins []float64, threads int) error {
+	if err := p.checkPredict(dst, margins); err != nil {
+		return err
+	}
+	rows := len(margins) / p.outputs
+	piece := max(predictRows, (rows+threads-1)/max(threads, 1))
+	var group sync.WaitGroup
+	for from := piece; from < rows; from += piece {
+		to := min(from+piece, rows)
+		group.Go(func() { p.predict(dst[from*p.width:to*p.width], margins[from*p.outputs:to*p.outputs]) })
+	}
+	first := min(piece, rows)
+	p.predict(dst[:first*p.width], margins[:first*p.outputs])
+	group.Wait()
+	return nil
+}
+
+// predictRows is the number of rows that are worth a goroutine.
+const predictRows = 4096
+
+func (p *Program) checkPredict(dst, margins []float64) error {
 	rows := len(margins) / p.outputs
 	if rows*p.outputs != len(margins) {
 		return fmt.Errorf("%d margins are no multiple of %d outputs: %w", len(margins), p.outputs, ErrShape)
@@ -21,11 +51,16 @@ func (p *Program) Predict(dst, margins []float64) error {
 	if len(dst) != rows*p.width {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), rows*p.width, ErrShape)
 	}
+	return nil
+}
+
+// predict turns margins into predictions.
+func (p *Program) predict(dst, margins []float64) {
 	if p.link.Kind == forest.ArgMax {
 		for r := range dst {
 			dst[r] = float64(largest(margins[r*p.outputs : (r+1)*p.outputs]))
 		}
-		return nil
+		return
 	}
 	copy(dst, margins)
 	if d := p.link.Divisor; d != 1 {
@@ -38,12 +73,11 @@ func (p *Program) Predict(dst, margins []float64) error {
 			dst[i] = float64(float32(x))
 		}
 	}
-	p.predict(dst)
-	return nil
+	p.applyLink(dst)
 }
 
-// predict turns margins, divided already, into predictions in place.
-func (p *Program) predict(v []float64) {
+// applyLink turns margins, divided already, into predictions in place.
+func (p *Program) applyLink(v []float64) {
 	single := p.link.Type == forest.Float32
 	switch p.link.Kind {
 	case forest.Identity, forest.Probability:

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -175,6 +177,29 @@ func TestAscendingStopsAtNaN(t *testing.T) {
 	for i := range want {
 		if math.Float64bits(got[i]) != math.Float64bits(want[i]) && !(math.IsNaN(got[i]) && math.IsNaN(want[i])) {
 			t.Errorf("row %d, value %d: got %v, XGBoost %v", i/5, i%5, got[i], want[i])
+		}
+	}
+}
+
+func TestPredictParallel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for name, kind := range linkKinds {
+		p := mustCompile(t, linkModel(kind, 3, forest.Float32, 1, 1), engine.Options{})
+		for _, rows := range []int{0, 1, 4096, 9001} {
+			margins := make([]float64, 3*rows)
+			for i := range margins {
+				margins[i] = float64(float32(rng.NormFloat64()))
+			}
+			want, got := make([]float64, rows*p.Width()), make([]float64, rows*p.Width())
+			if err := errors.Join(p.Predict(want, margins), p.PredictParallel(got, margins, 3)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %d rows differ", name, rows)
+			}
+			if rows > 0 && !errors.Is(p.PredictParallel(got[1:], margins, 2), engine.ErrShape) {
+				t.Errorf("%s: a short dst is accepted", name)
+			}
 		}
 	}
 }
