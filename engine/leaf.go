@@ -17,6 +17,7 @@ type leafFinder struct {
 
 type leafTree struct {
 	decisions []decision
+	batch     batch      // of trees whose nodes are all decided
 	children  [][2]int32 // by node, as forest.Node has them
 	names     []int32    // by leaf; nil for the leaf's index
 	values    []float64
@@ -28,7 +29,12 @@ type leafScratch struct {
 	moment moment
 	leaves [word]int32
 	stack  []reachedNode
+	turns  [allDecided]uint64 // by node: the rows that it sends right
+	reach  [allDecided]uint64 // by node: the rows that reach it
 }
+
+// allDecided is the number of nodes of a tree up to which every node is decided for all rows, whether they reach it or not.
+const allDecided = 256
 
 // reachedNode is a node with the rows that reach it.
 type reachedNode struct {
@@ -43,6 +49,9 @@ func newLeafFinder(m *forest.Model, trees []forest.Tree, d *decider, all [][]dec
 		e := leafTree{
 			decisions: all[i], children: make([][2]int32, len(t.Nodes)), vector: t.Vector, output: t.Output,
 			names: append([]int32(nil), t.LeafNames...), values: append([]float64(nil), t.Leaves...),
+		}
+		if len(t.Nodes) <= allDecided {
+			e.batch = d.batch(all[i])
 		}
 		for j := range t.Nodes {
 			e.children[j] = [2]int32{t.Nodes[j].Left, t.Nodes[j].Right}
@@ -163,14 +172,38 @@ func (l *leafFinder) find(b *Block, from, to int, found func(at, tree int, leave
 	}
 }
 
+// descend finds the leaves of rows after deciding all nodes.
+func (l *leafFinder) descend(t *leafTree, s *leafScratch, rows uint64) {
+	l.decider.decide(s.turns[:], &t.batch, t.decisions, &s.moment)
+	s.reach[0] = rows
+	turns, reach := s.turns[:len(t.children)], s.reach[:len(t.children)]
+	for i, children := range t.children {
+		right := reach[i] & turns[i]
+		for side, here := range [2]uint64{reach[i] ^ right, right} {
+			child := children[side]
+			if child >= 0 {
+				reach[child] = here
+				continue
+			}
+			for ; here != 0; here &= here - 1 {
+				s.leaves[bits.TrailingZeros64(here)&(word-1)] = ^child
+			}
+		}
+	}
+}
+
 // aFew is the number of rows that walk a tree faster one by one than together.
 const aFew = 6
 
 // walk finds the leaves of n rows. Rows that share a node are sent on together.
 func (l *leafFinder) walk(t *leafTree, s *leafScratch, n int) {
 	all := ^uint64(0) >> (word - n)
-	if len(t.children) == 0 {
+	switch {
+	case len(t.children) == 0:
 		clear(s.leaves[:n])
+		return
+	case len(t.children) <= allDecided && n > aFew:
+		l.descend(t, s, all)
 		return
 	}
 	s.stack = append(s.stack[:0], reachedNode{0, all})
