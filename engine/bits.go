@@ -105,8 +105,9 @@ func batchOf(trees []forest.Tree, order []int) (n, planes int) {
 	t := &trees[order[0]]
 	for _, i := range order {
 		next := bits.Len(uint(trees[i].NumLeaves() - 1))
-		if n > 0 && (trees[i].Output != t.Output || trees[i].Vector != t.Vector ||
-			max(next, planes) > max(4, min(next, planes)+1) || n >= batchTrees(max(next, planes))) {
+		// Up to 5 planes cost nearly the same, a sixth does not.
+		if n > 0 && (trees[i].Output != t.Output || trees[i].Vector != t.Vector || max(next, 5) != max(planes, 5) ||
+			n >= batchTrees(planes)) {
 			break
 		}
 		n, planes = n+1, max(next, planes)
@@ -119,7 +120,7 @@ func batchTrees(planes int) int {
 	switch {
 	case planes <= 5:
 		return 32
-	case planes == 6:
+	case planes <= 7:
 		return 16
 	default:
 		return 8
