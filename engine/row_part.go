@@ -22,10 +22,10 @@ type rowPart struct {
 	left   []uint32 // rowFlat: see kernel.RowTable.Flat
 	places []uint8  // rowHeap: see kernel.RowTable.Heap
 
-	entries, roots []uint32 // rowWalk: see kernel.RowTable.Walk
-
 	blocks []uint8  // rowBlocks: see kernel.RowTable.Blocks
 	starts []uint64 //
+
+	first int // rowWalk: the first tree in rowWalks
 }
 
 // rowKind is the shape of a part's trees.
@@ -34,12 +34,18 @@ type rowKind uint8
 const (
 	rowFlat   rowKind = iota // up to kernel.FlatLeaves leaves
 	rowHeap                  // up to kernel.HeapDepth levels
-	rowBlocks                // up to maxRowLeaves leaves, in blocks
-	rowWalk                  // up to maxRowLeaves leaves
+	rowBlocks                // up to maxCodedLeaves leaves
+	rowWalk                  // any other, and all where the tier has no kernels for the others
 	rowKinds
 )
 
-const maxRowLeaves = 256
+const maxCodedLeaves = 256
+
+// codable reports whether a tree's kind may be another one than rowWalk.
+func codable(t *forest.Tree) bool {
+	return t.NumLeaves() <= maxCodedLeaves &&
+		!slices.ContainsFunc(t.Nodes, func(n forest.Node) bool { return n.Op >= forest.InSet })
+}
 
 // rowRun is a part before it is built.
 type rowRun struct {
@@ -69,17 +75,19 @@ func rowOrder(trees []forest.Tree) []int {
 
 // rowRuns divides trees into parts. Each tree's kind is the fastest that suits it; a few trees between others join a
 // neighbour whose kind suits them too.
-func rowRuns(trees []forest.Tree, order []int, atOnce bool) []rowRun {
+func rowRuns(trees []forest.Tree, order, coded []int) []rowRun {
 	suits := make([][rowKinds]bool, len(trees))
-	var runs []rowRun
-	for _, i := range order {
+	for _, i := range coded {
 		t := &trees[i]
 		suits[i] = [rowKinds]bool{
-			rowFlat:   atOnce && t.NumLeaves() <= kernel.FlatLeaves,
-			rowHeap:   atOnce && t.NumLeaves() <= kernel.HeapLeaves && treeDepth(t) <= kernel.HeapDepth,
-			rowBlocks: atOnce,
-			rowWalk:   true,
+			rowFlat:   t.NumLeaves() <= kernel.FlatLeaves,
+			rowHeap:   t.NumLeaves() <= kernel.HeapLeaves && treeDepth(t) <= kernel.HeapDepth,
+			rowBlocks: true,
 		}
+	}
+	var runs []rowRun
+	for _, i := range order {
+		suits[i][rowWalk] = true
 		kind := rowFlat
 		for !suits[i][kind] {
 			kind++
@@ -176,8 +184,6 @@ func (p *rowPart) build(x *rowIndex, flush bool, trees []forest.Tree, part []int
 			heapPlaces(t, numbers[at], p.places[kernel.HeapLeaves*i:], func(node, place int) { put(i, place, node) })
 		case rowBlocks:
 			p.addBlocks(x, flush, t, numbers[at])
-		default:
-			p.addWalk(x, flush, t, numbers[at])
 		}
 	}
 	aligned := kernel.Aligned[uint8](len(p.blocks))
@@ -246,35 +252,6 @@ func heapPlaces(t *forest.Tree, number []int, places []uint8, put func(node, pla
 	}
 }
 
-// addWalk appends a tree's entries, level by level.
-func (p *rowPart) addWalk(x *rowIndex, flush bool, t *forest.Tree, number []int) {
-	type place struct {
-		child int32
-		at    int
-	}
-	root := len(p.entries)
-	p.roots = append(p.roots, uint32(root))
-	p.entries = append(p.entries, 0)
-	queue := make([]place, 1, 2*len(t.Nodes)+1)
-	queue[0].at = root
-	if len(t.Nodes) == 0 {
-		queue[0].child = ^0
-	}
-	for i := 0; i < len(queue); i++ {
-		q := queue[i]
-		if q.child < 0 {
-			p.entries[q.at] = kernel.RowLeaf(number[^q.child])
-			continue
-		}
-		n := &t.Nodes[q.child]
-		left := len(p.entries)
-		column, cut := x.column(newSplit(n, flush))
-		p.entries[q.at] = kernel.RowNode(column, cut, left-q.at)
-		p.entries = append(p.entries, 0, 0)
-		queue = append(queue, place{n.Left, left}, place{n.Right, left + 1})
-	}
-}
-
 // addBlocks appends a tree's blocks, level by level.
 func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []int) {
 	p.starts = append(p.starts, uint64(len(p.starts))<<32|uint64(len(p.blocks)))
@@ -312,24 +289,4 @@ func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []in
 		}
 		p.blocks = append(p.blocks, block[:]...)
 	}
-}
-
-// find writes the trees' leaf numbers.
-func (p *rowPart) find(k *kernel.RowTable, s *rowScratch, columns int) []uint8 {
-	n := len(p.offsets)
-	numbers := s.numbers[:n]
-	outcomes := s.outcomes[:p.words]
-	switch p.kind {
-	case rowWalk:
-		k.Walk(numbers, p.entries, p.roots, &s.codes, columns)
-	case rowBlocks:
-		k.Blocks(numbers, p.blocks, p.starts, s.outcomes[:], s.places[:], &s.codes, columns)
-	case rowFlat:
-		k.Outcomes(outcomes, p.nodes, &s.codes, columns)
-		k.Flat(numbers, outcomes, p.left)
-	default:
-		k.Outcomes(outcomes, p.nodes, &s.codes, columns)
-		k.Heap(s.numbers[:p.words], outcomes, p.places)
-	}
-	return numbers
 }

@@ -1,62 +1,37 @@
 package engine
 
 import (
-	"math"
 	"slices"
-	"unsafe"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// rowPlan says how a row's values become codes. A source is a feature's value, with one rule for zero, ranked among up
-// to kernel.MaxRowCuts of the feature's cuts. Splits that are no comparison with a cut have sources of their own, whose
-// value is 1 for rows that go right and 0 for others.
+// rowPlan says how a row's values become codes: each input is a source, ranked among up to kernel.MaxRowCuts of the
+// feature's cuts.
 type rowPlan struct {
-	inputs   []rowInput // by source
-	plain    []int32    // by source: the feature whose value it is, or -1
+	rowInputs
 	sources  []kernel.RowSource
 	one, two int // see kernel.RowLevels
-	flush    bool
-}
-
-// rowInput says how a source's value is made.
-type rowInput struct {
-	feature int32
-	plain   bool            // the feature's value as it is
-	zero    forest.ZeroRule // replaces zeros by the lowest or highest value, if not decided
-	decided bool            // the value is the split's outcome
-	split   split
-}
-
-type rowFeature struct {
-	feature int32
-	zero    forest.ZeroRule
 }
 
 // collect makes the sources of trees; false if there are too many, or splits that are no comparisons at all.
-func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree) bool {
+func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree, part []int) bool {
 	p.flush = m.Arithmetic.FlushZero
 	cuts := make(map[rowFeature][]float64)
 	decided := make(map[split]struct{})
-	for i := range trees {
+	for _, i := range part {
 		for j := range trees[i].Nodes {
 			s := newSplit(&trees[i].Nodes[j], p.flush)
-			f := rowFeature{s.feature, s.zero}
-			switch s.kind {
-			case setSplit:
-				return false
-			case cutSplit:
-				if cuts[f] == nil && len(cuts) == kernel.RowSources {
-					return false
-				}
-				cuts[f] = append(cuts[f], s.cut)
-			default:
+			if s.kind != cutSplit {
 				decided[s] = struct{}{}
-				if len(decided) > kernel.RowSources {
-					return false
-				}
+				continue
 			}
+			f := rowFeature{s.feature, s.zero}
+			cuts[f] = append(cuts[f], s.cut)
+		}
+		if len(cuts)+len(decided) > kernel.RowSources {
+			return false
 		}
 	}
 	type source struct {
@@ -66,10 +41,8 @@ func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree) bool {
 	var all []source
 	for f, c := range cuts {
 		slices.Sort(c)
-		c = slices.Compact(c)
-		for from := 0; from < len(c); from += kernel.MaxRowCuts {
-			in := rowInput{feature: f.feature, zero: f.zero, plain: f.zero == forest.ZeroCompares}
-			all = append(all, source{in, c[from:min(from+kernel.MaxRowCuts, len(c))]})
+		for run := range slices.Chunk(slices.Compact(c), kernel.MaxRowCuts) {
+			all = append(all, source{rowInput{feature: f.feature, zero: f.zero}, run})
 		}
 	}
 	for s := range decided {
@@ -88,18 +61,13 @@ func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree) bool {
 		padded := kernel.Aligned[float64](len(all[i].cuts) + 8)[:len(all[i].cuts)]
 		copy(padded, all[i].cuts)
 		p.sources = append(p.sources, kernel.NewRowSource(padded))
-		p.inputs = append(p.inputs, all[i].input)
-		f := int32(-1)
-		if all[i].input.plain {
-			f = all[i].input.feature
-		}
-		p.plain = append(p.plain, f)
+		p.add(all[i].input)
 	}
 	p.one, p.two = kernel.RowLevels(p.sources)
 	return true
 }
 
-// index makes the maps that column needs. They are dropped after compiling.
+// index makes the maps that column needs.
 func (p *rowPlan) index() *rowIndex {
 	x := &rowIndex{plan: p, cuts: make(map[rowFeature][]int), decided: make(map[split]int)}
 	for i := range p.inputs {
@@ -114,7 +82,7 @@ func (p *rowPlan) index() *rowIndex {
 	return x
 }
 
-// rowIndex finds columns.
+// rowIndex finds columns, while compiling.
 type rowIndex struct {
 	plan    *rowPlan
 	cuts    map[rowFeature][]int // sources
@@ -132,70 +100,4 @@ func (x *rowIndex) column(s split) (column, cut uint8) {
 		}
 	}
 	return 0, 0 // cannot be: collect has seen the split
-}
-
-// fill writes the sources' values of a row of b.
-func (p *rowPlan) fill(values *[kernel.RowSources]float64, b *Block, row int, rd *reading) {
-	var odd [kernel.RowSources]uint8
-	for _, i := range odd[:p.fillPlain(values, &odd, b.cols, row, rd)] {
-		in := &p.inputs[i]
-		x := b.cols[in.feature].at(row, rd)
-		if !in.plain {
-			x = in.value(x, p.flush)
-		}
-		values[i&(kernel.RowSources-1)] = x
-	}
-}
-
-// fillPlain writes the values that are stored as floating-point numbers and need no more than rounding, and the number
-// of the other sources to odd. It calls nothing: with calls in the loop it takes twice as long.
-func (p *rowPlan) fillPlain(values *[kernel.RowSources]float64, odd *[kernel.RowSources]uint8, cols []Column, row int, rd *reading) int {
-	n := 0
-	single, never := rd.single, rd.hasMissing
-	for i, f := range p.plain {
-		if f >= 0 && !never {
-			if c := &cols[f]; c.valid == nil {
-				switch c.kind {
-				case kindFloat64:
-					x := *(*float64)(unsafe.Add(c.data, 8*row))
-					if single {
-						x = float64(float32(x))
-					}
-					values[i&(kernel.RowSources-1)] = x
-					continue
-				case kindFloat32:
-					values[i&(kernel.RowSources-1)] = float64(*(*float32)(unsafe.Add(c.data, 4*row)))
-					continue
-				}
-			}
-		}
-		odd[n&(kernel.RowSources-1)] = uint8(i)
-		n++
-	}
-	return n
-}
-
-func (in *rowInput) value(x float64, flush bool) float64 {
-	switch {
-	case in.decided:
-		return float64(one(in.split.right(x, flush)))
-	case !isZero(x, flush):
-		return x
-	case in.zero == forest.ZeroLeft:
-		return math.Inf(-1)
-	default:
-		return math.Inf(1)
-	}
-}
-
-// right decides a split that is no comparison with a cut.
-func (s *split) right(x float64, flush bool) bool {
-	switch {
-	case x != x:
-		return s.nanRight
-	case s.zero != forest.ZeroCompares && isZero(x, flush):
-		return s.zero == forest.ZeroRight
-	default:
-		return s.kind == everSplit
-	}
 }

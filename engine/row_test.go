@@ -3,7 +3,6 @@ package engine_test
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/treeline-ml/treeline/engine"
@@ -11,18 +10,11 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// plainModel is a random model whose margins are sums, without category sets if sets is false.
-func plainModel(rng *rand.Rand, s enginetest.Shape, sets bool) *forest.Model {
-	for {
-		m := enginetest.Model(rng, s)
-		m.Scale, m.Bias, m.Arithmetic.Average = 1, nil, false
-		has := slices.ContainsFunc(m.Trees, func(t forest.Tree) bool {
-			return slices.ContainsFunc(t.Nodes, func(n forest.Node) bool { return n.Op >= forest.InSet })
-		})
-		if !has || sets {
-			return m
-		}
-	}
+// plainModel is a random model whose margins are sums.
+func plainModel(rng *rand.Rand, s enginetest.Shape) *forest.Model {
+	m := enginetest.Model(rng, s)
+	m.Scale, m.Bias, m.Arithmetic.Average = 1, nil, false
+	return m
 }
 
 func TestRowsScoreLikeTheOracle(t *testing.T) {
@@ -32,33 +24,30 @@ func TestRowsScoreLikeTheOracle(t *testing.T) {
 		"flat":   {Trees: 40, Leaves: 32, Features: 12, Outputs: 3},
 		"mixed":  {Trees: 60, Leaves: 70, Features: 9, Outputs: 2, Chains: true},
 		"heaps":  {Trees: 3, Leaves: 2, Features: 30, Outputs: 2},
-		"walks":  {Trees: 12, Leaves: 256, Features: 30, Outputs: 2, Chains: true},
+		"blocks": {Trees: 12, Leaves: 256, Features: 30, Outputs: 2, Chains: true},
+		"large":  {Trees: 4, Leaves: 2000, Features: 30, Outputs: 2},
+		"cuts":   {Trees: 90, Leaves: 200, Features: 90, Outputs: 1},
 	}
 	for _, tier := range engine.Tiers() {
 		seen := make(map[string]int)
 		for name, shape := range shapes {
 			t.Run(tier+"/"+name, func(t *testing.T) {
-				served := 0
 				for seed := range uint64(40) {
 					rng := rand.New(rand.NewPCG(seed, 11))
-					m := plainModel(rng, shape, false)
+					m := plainModel(rng, shape)
 					if name == "heaps" {
 						m.Trees = completeTrees(rng, m)
 						m.Iterations, m.Stop = len(m.Trees), 0
 					}
 					for _, k := range checkRows(t, m, tier, rng) {
 						seen[k]++
-						served++
 					}
-				}
-				if served == 0 {
-					t.Error("no model was served")
 				}
 			})
 		}
 		want := []string{"walk"}
 		if tier == "avx512" {
-			want = []string{"flat", "heap", "blocks"}
+			want = append(want, "flat", "heap", "blocks")
 		}
 		for _, k := range want {
 			if seen[k] == 0 {
@@ -115,9 +104,9 @@ func checkRows(t *testing.T, m *forest.Model, tier string, rng *rand.Rand) []str
 		t.Fatal(err)
 	}
 	if scorer == nil {
-		return nil
+		t.Fatal("not served")
 	}
-	const rows = 40
+	const rows = 20
 	table := enginetest.NewTable(rng, m, rows)
 	b := enginetest.Bind(t, p, table, 0, rows)
 	want := enginetest.Expect(m, o, table, nil)

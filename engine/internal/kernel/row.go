@@ -123,37 +123,24 @@ type RowTable struct {
 	// len(numbers) is a multiple of 8.
 	Heap func(numbers []uint8, outcomes []uint64, places []uint8)
 
-	// Walk writes the leaf numbers of len(numbers) trees of up to 256 leaves: tree i's root is entry roots[i]. See
-	// RowNode and RowLeaf.
-	Walk func(numbers []uint8, entries, roots []uint32, codes *RowCodes, columns int)
-
 	// Blocks writes the leaf numbers of len(numbers) trees of up to 256 leaves in blocks of RowBlock bytes; tree i is
 	// roots[i] = i<<32 plus the offset of its first block. In a block node j's children are 2*j and 2*j+1, the root is
 	// 1, and place 16+e, below the last node, has exit e: a leaf's number, or RowBlockOn plus the distance in bytes to
 	// the next block. items has room for len(roots) elements, places for the next multiple of 32.
 	Blocks func(numbers, blocks []uint8, roots, items []uint64, places []uint16, codes *RowCodes, columns int)
 
-	// AtOnce is set where Flat, Heap and Blocks are faster than Walk.
+	// AtOnce is set where these functions are faster than walking the trees.
 	AtOnce bool
 }
 
 // RowBlockOn marks an exit that leads to another block.
 const RowBlockOn = 1 << 15
 
-// RowNode makes an entry of a tree to walk: a node of that column and cut, at most MaxRowCuts, whose left child is next
-// entries further on, with the right child behind it.
-func RowNode(column, cut uint8, next int) uint32 {
-	return uint32(column) | uint32(cut)<<8 | uint32(next)<<16
-}
-
-// RowLeaf makes the entry of a leaf: no code is above its cut, so that walks stay there.
-func RowLeaf(number int) uint32 { return uint32(number&0xff) | 255<<8 }
-
 // newPortableRow returns the pure Go functions.
 func newPortableRow() RowTable {
 	return RowTable{
 		Codes: rowCodes, Outcomes: rowOutcomes, Flat: rowFlat, FlatSum64: rowFlatSum[float64], FlatSum32: rowFlatSum[float32],
-		Heap: rowHeap, Walk: rowWalk, Blocks: rowBlocks,
+		Heap: rowHeap, Blocks: rowBlocks,
 	}
 }
 
@@ -214,39 +201,6 @@ func rowHeap(numbers []uint8, outcomes []uint64, places []uint8) {
 			at = 2*at + outcomes[i]>>(at&63)&1
 		}
 		numbers[i] = places[64*i+int(at-64)]
-	}
-}
-
-// rowWalk takes eight trees a step before any takes the next, so that their steps overlap.
-func rowWalk(numbers []uint8, entries, roots []uint32, codes *RowCodes, _ int) {
-	c := &codes.Codes
-	for len(numbers) > 0 {
-		var at [8]uint32
-		n := copy(at[:], roots)
-		for i := n; i < 8; i++ {
-			at[i] = roots[0]
-		}
-		i0, i1, i2, i3, i4, i5, i6, i7 := at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
-		for {
-			e0, e1, e2, e3 := entries[i0], entries[i1], entries[i2], entries[i3]
-			e4, e5, e6, e7 := entries[i4], entries[i5], entries[i6], entries[i7]
-			i0 += e0>>16 + uint32(one(c[uint8(e0)] > uint8(e0>>8)))
-			i1 += e1>>16 + uint32(one(c[uint8(e1)] > uint8(e1>>8)))
-			i2 += e2>>16 + uint32(one(c[uint8(e2)] > uint8(e2>>8)))
-			i3 += e3>>16 + uint32(one(c[uint8(e3)] > uint8(e3>>8)))
-			i4 += e4>>16 + uint32(one(c[uint8(e4)] > uint8(e4>>8)))
-			i5 += e5>>16 + uint32(one(c[uint8(e5)] > uint8(e5>>8)))
-			i6 += e6>>16 + uint32(one(c[uint8(e6)] > uint8(e6>>8)))
-			i7 += e7>>16 + uint32(one(c[uint8(e7)] > uint8(e7>>8)))
-			if (e0|e1|e2|e3|e4|e5|e6|e7)>>16 == 0 {
-				break
-			}
-		}
-		at = [8]uint32{i0, i1, i2, i3, i4, i5, i6, i7}
-		for i, e := range at[:n] {
-			numbers[i] = uint8(entries[e])
-		}
-		numbers, roots = numbers[n:], roots[n:]
 	}
 }
 

@@ -277,58 +277,6 @@ func TestRowHeapTrees(t *testing.T) {
 	})
 }
 
-func TestRowWalks(t *testing.T) {
-	eachRowTable(t, func(t *testing.T, r *RowTable) {
-		rng := rand.New(rand.NewPCG(6, 2))
-		for range 200 {
-			columns := []int{1, 64, 100, 128, 256}[rng.IntN(5)]
-			var codes RowCodes
-			for i := range codes.Codes {
-				codes.Codes[i] = uint8(rng.Uint32())
-			}
-			n := 1 + rng.IntN(40)
-			var entries, roots []uint32
-			want := make([]uint8, n)
-			for i := range n {
-				depth := 255
-				if rng.IntN(2) == 0 {
-					depth = 9
-				}
-				tree := newRowTree(rng, 1+rng.IntN(256), depth)
-				column, cut := make([]int, len(tree.children)), make([]int, len(tree.children))
-				for j := range column {
-					column[j], cut[j] = rng.IntN(columns), rng.IntN(255)
-				}
-				roots = append(roots, uint32(len(entries)))
-				entries = append(entries, 0)
-				type place struct{ node, at int }
-				queue := []place{{0, len(entries) - 1}}
-				if len(tree.children) == 0 {
-					queue[0].node = ^0
-				}
-				for len(queue) > 0 {
-					p := queue[0]
-					queue = queue[1:]
-					if p.node < 0 {
-						entries[p.at] = RowLeaf(^p.node)
-						continue
-					}
-					next := len(entries)
-					entries[p.at] = RowNode(uint8(column[p.node]), uint8(cut[p.node]), next-p.at)
-					entries = append(entries, 0, 0)
-					queue = append(queue, place{tree.children[p.node][0], next}, place{tree.children[p.node][1], next + 1})
-				}
-				want[i] = uint8(tree.leaf(func(node int) bool { return int(codes.Codes[column[node]]) > cut[node] }))
-			}
-			got := make([]uint8, n)
-			r.Walk(got, entries, roots, &codes, columns)
-			if !slices.Equal(got, want) {
-				t.Fatalf("%d trees: got %v, want %v", n, got, want)
-			}
-		}
-	})
-}
-
 // layRowBlocks lays a tree out in blocks.
 func layRowBlocks(tree *rowTree, column, cut []int) []uint8 {
 	var blocks []uint8
