@@ -4,6 +4,86 @@
 
 package kernel
 
+// narrowAVX512 rounds n values to float32.
+//
+//go:noescape
+func narrowAVX512(dst *float32, v *float64, n int)
+
+// narrowAVX2 rounds n values to float32.
+//
+//go:noescape
+func narrowAVX2(dst *float32, v *float64, n int)
+
+// rankFew64x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankFew64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+
+// rankFew64x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankFew64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+
+// rankLinear64x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLinear64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+
+// rankLinear64x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLinear64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+
+// rankLog64x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLog64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+
+// rankLog64x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLog64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+
+// rankFew32x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankFew32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+
+// rankFew32x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankFew32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+
+// rankLinear32x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLinear32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+
+// rankLinear32x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLinear32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+
+// rankLog32x8AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLog32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+
+// rankLog32x16AVX2 ranks n > 0 values by the bucketTable q.
+//
+//go:noescape
+func rankLog32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+
+// rankPairs32AVX2 ranks n > 0 values by the pairTable q.
+//
+//go:noescape
+func rankPairs32AVX2(dst *uint8, q *uint64, v *float32, n int)
+
+// rankCentred32AVX2 ranks n > 0 values by the pairTable q.
+//
+//go:noescape
+func rankCentred32AVX2(dst *uint8, q *uint64, v *float32, n int)
+
 // rankPairs64AVX512 ranks n > 0 values by the pairTable q.
 //
 //go:noescape

@@ -4,6 +4,2701 @@
 
 #include "textflag.h"
 
+// func narrowAVX512(dst *float32, v *float64, n int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·narrowAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ v+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	CMPQ       DX, $0x10
+	JB         rest
+	PREFETCHT1 4096(CX)
+	PREFETCHT1 4160(CX)
+	VCVTPD2PS  (CX), Y0
+	VMOVUPS    Y0, (AX)
+	VCVTPD2PS  64(CX), Y0
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+128, CX
+	ADDQ       $0x40, AX
+	SUBQ       $0x10, DX
+	JMP        loop
+
+rest:
+	TESTQ     DX, DX
+	JZ        done
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPD.Z (CX), K1, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, K1, (AX)
+	SHRQ      $0x08, BX
+	KMOVW     BX, K1
+	VMOVUPD.Z 64(CX), K1, Z0
+	VCVTPD2PS Z0, Y0
+	VMOVUPS   Y0, K1, 32(AX)
+	SHRQ      $0x08, BX
+
+done:
+	VZEROUPPER
+	RET
+
+// func narrowAVX2(dst *float32, v *float64, n int)
+// Requires: AVX, MMX+
+TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ v+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	CMPQ       DX, $0x08
+	JB         rest
+	PREFETCHT1 4096(CX)
+	VCVTPD2PSY (CX), X0
+	VMOVUPS    X0, (AX)
+	VCVTPD2PSY 32(CX), X0
+	VMOVUPS    X0, 16(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x20, AX
+	SUBQ       $0x08, DX
+	JMP        loop
+
+rest:
+	TESTQ     DX, DX
+	JZ        done
+	VXORPS    X0, X0, X0
+	VCVTSD2SS (CX), X0, X0
+	VMOVSS    X0, (AX)
+	ADDQ      $0x08, CX
+	ADDQ      $0x04, AX
+	DECQ      DX
+	JMP       rest
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankFew64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankFew64x8AVX2(SB), NOSPLIT, $144-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         8(AX), SI
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD 8(SI), Y1
+	VBROADCASTSD 16(SI), Y2
+	VBROADCASTSD 24(SI), Y3
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), AX
+
+group:
+	MOVQ CX, AX
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, SI
+	LEAQ (SP), DX
+	LEAQ 128(SP), AX
+	XORQ DI, DI
+
+in:
+	MOVQ (SI)(DI*8), R8
+	MOVQ R8, (DX)(DI*8)
+	INCQ DI
+	CMPQ DI, BX
+	JB   in
+
+whole:
+	PREFETCHT1   4096(DX)
+	PREFETCHT1   4160(DX)
+	VMOVUPD      (DX), Y6
+	VPXOR        X5, X5, X5
+	VCMPPD       $0x1e, Y0, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y1, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y2, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y3, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VSHUFPS      $0x88, X7, X6, X6
+	VPSUBD       X6, X5, X5
+	VMOVUPD      32(DX), Y7
+	VPXOR        X6, X6, X6
+	VCMPPD       $0x1e, Y0, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y1, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y2, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y3, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X6, X6
+	VMOVUPD      64(DX), Y8
+	VPXOR        X7, X7, X7
+	VCMPPD       $0x1e, Y0, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y1, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y2, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y3, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X7, X7
+	VMOVUPD      96(DX), Y9
+	VPXOR        X8, X8, X8
+	VCMPPD       $0x1e, Y0, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y1, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y2, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y3, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X8, X8
+	VMOVUPD      (DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VMOVUPD      32(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VMOVUPD      64(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VMOVUPD      96(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VPACKUSWB    X7, X5, X5
+	VMOVDQU      X5, (AX)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ DX, DX
+
+out:
+	MOVBLZX (AX)(DX*1), SI
+	MOVB    SI, (CX)(DX*1)
+	INCQ    DX
+	CMPQ    DX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankFew64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankFew64x16AVX2(SB), NOSPLIT, $160-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         8(AX), SI
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD 8(SI), Y1
+	VBROADCASTSD 16(SI), Y2
+	VBROADCASTSD 24(SI), Y3
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), AX
+
+group:
+	MOVQ CX, AX
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, SI
+	LEAQ (SP), DX
+	LEAQ 128(SP), AX
+	XORQ DI, DI
+
+in:
+	MOVQ (SI)(DI*8), R8
+	MOVQ R8, (DX)(DI*8)
+	INCQ DI
+	CMPQ DI, BX
+	JB   in
+
+whole:
+	PREFETCHT1   4096(DX)
+	PREFETCHT1   4160(DX)
+	VMOVUPD      (DX), Y6
+	VPXOR        X5, X5, X5
+	VCMPPD       $0x1e, Y0, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y1, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y2, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y3, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VSHUFPS      $0x88, X7, X6, X6
+	VPSUBD       X6, X5, X5
+	VMOVUPD      32(DX), Y7
+	VPXOR        X6, X6, X6
+	VCMPPD       $0x1e, Y0, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y1, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y2, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y3, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X6, X6
+	VMOVUPD      64(DX), Y8
+	VPXOR        X7, X7, X7
+	VCMPPD       $0x1e, Y0, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y1, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y2, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y3, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X7, X7
+	VMOVUPD      96(DX), Y9
+	VPXOR        X8, X8, X8
+	VCMPPD       $0x1e, Y0, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y1, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y2, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y3, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X8, X8
+	VMOVUPD      (DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VMOVUPD      32(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VMOVUPD      64(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VMOVUPD      96(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VMOVDQU      X5, (AX)
+	VMOVDQU      X7, 16(AX)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ DX, DX
+
+out:
+	MOVWLZX (AX)(DX*2), SI
+	MOVW    SI, (CX)(DX*2)
+	INCQ    DX
+	CMPQ    DX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLinear64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLinear64x8AVX2(SB), NOSPLIT, $144-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VBROADCASTSD 32(AX), Y2
+	VPCMPEQD     X3, X3, X3
+	VPSRLD       $0x10, X3, X3
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 128(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVQ (R9)(R10*8), R11
+	MOVQ R11, (DX)(R10*8)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1  4096(DX)
+	PREFETCHT1  4160(DX)
+	VMOVUPD     (DX), Y5
+	VMAXPD      Y0, Y5, Y5
+	VMINPD      Y1, Y5, Y5
+	VSUBPD      Y0, Y5, Y5
+	VMULPD      Y2, Y5, Y5
+	VCVTTPD2DQY Y5, X6
+	VPCMPEQD    X7, X7, X7
+	VPXOR       X5, X5, X5
+	VPGATHERDD  X7, (DI)(X6*2), X5
+	VPAND       X3, X5, X5
+	VMOVUPD     32(DX), Y6
+	VMAXPD      Y0, Y6, Y6
+	VMINPD      Y1, Y6, Y6
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y2, Y6, Y6
+	VCVTTPD2DQY Y6, X7
+	VPCMPEQD    X8, X8, X8
+	VPXOR       X6, X6, X6
+	VPGATHERDD  X8, (DI)(X7*2), X6
+	VPAND       X3, X6, X6
+	VMOVUPD     64(DX), Y7
+	VMAXPD      Y0, Y7, Y7
+	VMINPD      Y1, Y7, Y7
+	VSUBPD      Y0, Y7, Y7
+	VMULPD      Y2, Y7, Y7
+	VCVTTPD2DQY Y7, X8
+	VPCMPEQD    X9, X9, X9
+	VPXOR       X7, X7, X7
+	VPGATHERDD  X9, (DI)(X8*2), X7
+	VPAND       X3, X7, X7
+	VMOVUPD     96(DX), Y8
+	VMAXPD      Y0, Y8, Y8
+	VMINPD      Y1, Y8, Y8
+	VSUBPD      Y0, Y8, Y8
+	VMULPD      Y2, Y8, Y8
+	VCVTTPD2DQY Y8, X9
+	VPCMPEQD    X10, X10, X10
+	VPXOR       X8, X8, X8
+	VPGATHERDD  X10, (DI)(X9*2), X8
+	VPAND       X3, X8, X8
+	MOVQ        64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X9
+	VPBROADCASTD X9, X9
+	VMOVUPD      (DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X5*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X5, X5
+	VMOVUPD      32(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X6*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X6, X6
+	VMOVUPD      64(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X7*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X7, X7
+	VMOVUPD      96(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X8*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X8, X8
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VMOVUPD      (DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X5*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X5, X5
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VMOVUPD      32(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X6*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X6, X6
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VMOVUPD      64(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X7*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X7, X7
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VMOVUPD      96(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X8*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VPACKUSWB    X7, X5, X5
+	VMOVDQU      X5, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLinear64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLinear64x16AVX2(SB), NOSPLIT, $160-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VBROADCASTSD 32(AX), Y2
+	VPCMPEQD     X3, X3, X3
+	VPSRLD       $0x10, X3, X3
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 128(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVQ (R9)(R10*8), R11
+	MOVQ R11, (DX)(R10*8)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1  4096(DX)
+	PREFETCHT1  4160(DX)
+	VMOVUPD     (DX), Y5
+	VMAXPD      Y0, Y5, Y5
+	VMINPD      Y1, Y5, Y5
+	VSUBPD      Y0, Y5, Y5
+	VMULPD      Y2, Y5, Y5
+	VCVTTPD2DQY Y5, X6
+	VPCMPEQD    X7, X7, X7
+	VPXOR       X5, X5, X5
+	VPGATHERDD  X7, (DI)(X6*2), X5
+	VPAND       X3, X5, X5
+	VMOVUPD     32(DX), Y6
+	VMAXPD      Y0, Y6, Y6
+	VMINPD      Y1, Y6, Y6
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y2, Y6, Y6
+	VCVTTPD2DQY Y6, X7
+	VPCMPEQD    X8, X8, X8
+	VPXOR       X6, X6, X6
+	VPGATHERDD  X8, (DI)(X7*2), X6
+	VPAND       X3, X6, X6
+	VMOVUPD     64(DX), Y7
+	VMAXPD      Y0, Y7, Y7
+	VMINPD      Y1, Y7, Y7
+	VSUBPD      Y0, Y7, Y7
+	VMULPD      Y2, Y7, Y7
+	VCVTTPD2DQY Y7, X8
+	VPCMPEQD    X9, X9, X9
+	VPXOR       X7, X7, X7
+	VPGATHERDD  X9, (DI)(X8*2), X7
+	VPAND       X3, X7, X7
+	VMOVUPD     96(DX), Y8
+	VMAXPD      Y0, Y8, Y8
+	VMINPD      Y1, Y8, Y8
+	VSUBPD      Y0, Y8, Y8
+	VMULPD      Y2, Y8, Y8
+	VCVTTPD2DQY Y8, X9
+	VPCMPEQD    X10, X10, X10
+	VPXOR       X8, X8, X8
+	VPGATHERDD  X10, (DI)(X9*2), X8
+	VPAND       X3, X8, X8
+	MOVQ        64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X9
+	VPBROADCASTD X9, X9
+	VMOVUPD      (DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X5*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X5, X5
+	VMOVUPD      32(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X6*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X6, X6
+	VMOVUPD      64(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X7*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X7, X7
+	VMOVUPD      96(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X8*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X8, X8
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VMOVUPD      (DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X5*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X5, X5
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VMOVUPD      32(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X6*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X6, X6
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VMOVUPD      64(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X7*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X7, X7
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VMOVUPD      96(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X8*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VMOVDQU      X5, (SI)
+	VMOVDQU      X7, 16(SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVWLZX (SI)(AX*2), DX
+	MOVW    DX, (CX)(AX*2)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLog64x8AVX2(dst *uint8, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLog64x8AVX2(SB), NOSPLIT, $144-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VPBROADCASTQ 40(AX), Y2
+	VPBROADCASTQ 48(AX), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	VPSRLQ       $0x01, Y4, Y4
+	VMOVQ        56(AX), X5
+	VPCMPEQD     X6, X6, X6
+	VPSRLD       $0x10, X6, X6
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X7
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 128(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVQ (R9)(R10*8), R11
+	MOVQ R11, (DX)(R10*8)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	VMOVUPD    (DX), Y8
+	VMAXPD     Y0, Y8, Y8
+	VMINPD     Y1, Y8, Y8
+	VPAND      Y4, Y8, Y9
+	VPSRLQ     X5, Y9, Y9
+	VPSUBQ     Y2, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VPCMPGTQ   Y8, Y10, Y8
+	VPCMPGTQ   Y10, Y9, Y10
+	VPAND      Y10, Y9, Y9
+	VPXOR      Y8, Y9, Y9
+	VPSUBQ     Y8, Y9, Y9
+	VPADDQ     Y3, Y9, Y9
+	VPCMPEQD   X10, X10, X10
+	VPXOR      X8, X8, X8
+	VPGATHERQD X10, (DI)(Y9*2), X8
+	VPAND      X6, X8, X8
+	VMOVUPD    32(DX), Y9
+	VMAXPD     Y0, Y9, Y9
+	VMINPD     Y1, Y9, Y9
+	VPAND      Y4, Y9, Y10
+	VPSRLQ     X5, Y10, Y10
+	VPSUBQ     Y2, Y10, Y10
+	VPXOR      Y11, Y11, Y11
+	VPCMPGTQ   Y9, Y11, Y9
+	VPCMPGTQ   Y11, Y10, Y11
+	VPAND      Y11, Y10, Y10
+	VPXOR      Y9, Y10, Y10
+	VPSUBQ     Y9, Y10, Y10
+	VPADDQ     Y3, Y10, Y10
+	VPCMPEQD   X11, X11, X11
+	VPXOR      X9, X9, X9
+	VPGATHERQD X11, (DI)(Y10*2), X9
+	VPAND      X6, X9, X9
+	VMOVUPD    64(DX), Y10
+	VMAXPD     Y0, Y10, Y10
+	VMINPD     Y1, Y10, Y10
+	VPAND      Y4, Y10, Y11
+	VPSRLQ     X5, Y11, Y11
+	VPSUBQ     Y2, Y11, Y11
+	VPXOR      Y12, Y12, Y12
+	VPCMPGTQ   Y10, Y12, Y10
+	VPCMPGTQ   Y12, Y11, Y12
+	VPAND      Y12, Y11, Y11
+	VPXOR      Y10, Y11, Y11
+	VPSUBQ     Y10, Y11, Y11
+	VPADDQ     Y3, Y11, Y11
+	VPCMPEQD   X12, X12, X12
+	VPXOR      X10, X10, X10
+	VPGATHERQD X12, (DI)(Y11*2), X10
+	VPAND      X6, X10, X10
+	VMOVUPD    96(DX), Y11
+	VMAXPD     Y0, Y11, Y11
+	VMINPD     Y1, Y11, Y11
+	VPAND      Y4, Y11, Y12
+	VPSRLQ     X5, Y12, Y12
+	VPSUBQ     Y2, Y12, Y12
+	VPXOR      Y13, Y13, Y13
+	VPCMPGTQ   Y11, Y13, Y11
+	VPCMPGTQ   Y13, Y12, Y13
+	VPAND      Y13, Y12, Y12
+	VPXOR      Y11, Y12, Y12
+	VPSUBQ     Y11, Y12, Y12
+	VPADDQ     Y3, Y12, Y12
+	VPCMPEQD   X13, X13, X13
+	VPXOR      X11, X11, X11
+	VPGATHERQD X13, (DI)(Y12*2), X11
+	VPAND      X6, X11, X11
+	MOVQ       64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X12
+	VPBROADCASTD X12, X12
+	VMOVUPD      (DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X8*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X8, X8
+	VMOVUPD      32(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X9*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X9, X9
+	VMOVUPD      64(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X10*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X10, X10
+	VMOVUPD      96(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X11*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X11, X11
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VMOVUPD      (DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X8*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X8, X8
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X8, X8
+	VMOVUPD      32(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X9*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X9, X9
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X9, X9
+	VMOVUPD      64(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X10*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X10, X10
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X10, X10
+	VMOVUPD      96(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X11*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X11, X11
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X11, X11
+	VPACKUSDW    X9, X8, X8
+	VPACKUSDW    X11, X10, X10
+	VPACKUSWB    X10, X8, X8
+	VMOVDQU      X8, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLog64x16AVX2(dst *uint16, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLog64x16AVX2(SB), NOSPLIT, $160-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VPBROADCASTQ 40(AX), Y2
+	VPBROADCASTQ 48(AX), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	VPSRLQ       $0x01, Y4, Y4
+	VMOVQ        56(AX), X5
+	VPCMPEQD     X6, X6, X6
+	VPSRLD       $0x10, X6, X6
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X7
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 128(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVQ (R9)(R10*8), R11
+	MOVQ R11, (DX)(R10*8)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	VMOVUPD    (DX), Y8
+	VMAXPD     Y0, Y8, Y8
+	VMINPD     Y1, Y8, Y8
+	VPAND      Y4, Y8, Y9
+	VPSRLQ     X5, Y9, Y9
+	VPSUBQ     Y2, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VPCMPGTQ   Y8, Y10, Y8
+	VPCMPGTQ   Y10, Y9, Y10
+	VPAND      Y10, Y9, Y9
+	VPXOR      Y8, Y9, Y9
+	VPSUBQ     Y8, Y9, Y9
+	VPADDQ     Y3, Y9, Y9
+	VPCMPEQD   X10, X10, X10
+	VPXOR      X8, X8, X8
+	VPGATHERQD X10, (DI)(Y9*2), X8
+	VPAND      X6, X8, X8
+	VMOVUPD    32(DX), Y9
+	VMAXPD     Y0, Y9, Y9
+	VMINPD     Y1, Y9, Y9
+	VPAND      Y4, Y9, Y10
+	VPSRLQ     X5, Y10, Y10
+	VPSUBQ     Y2, Y10, Y10
+	VPXOR      Y11, Y11, Y11
+	VPCMPGTQ   Y9, Y11, Y9
+	VPCMPGTQ   Y11, Y10, Y11
+	VPAND      Y11, Y10, Y10
+	VPXOR      Y9, Y10, Y10
+	VPSUBQ     Y9, Y10, Y10
+	VPADDQ     Y3, Y10, Y10
+	VPCMPEQD   X11, X11, X11
+	VPXOR      X9, X9, X9
+	VPGATHERQD X11, (DI)(Y10*2), X9
+	VPAND      X6, X9, X9
+	VMOVUPD    64(DX), Y10
+	VMAXPD     Y0, Y10, Y10
+	VMINPD     Y1, Y10, Y10
+	VPAND      Y4, Y10, Y11
+	VPSRLQ     X5, Y11, Y11
+	VPSUBQ     Y2, Y11, Y11
+	VPXOR      Y12, Y12, Y12
+	VPCMPGTQ   Y10, Y12, Y10
+	VPCMPGTQ   Y12, Y11, Y12
+	VPAND      Y12, Y11, Y11
+	VPXOR      Y10, Y11, Y11
+	VPSUBQ     Y10, Y11, Y11
+	VPADDQ     Y3, Y11, Y11
+	VPCMPEQD   X12, X12, X12
+	VPXOR      X10, X10, X10
+	VPGATHERQD X12, (DI)(Y11*2), X10
+	VPAND      X6, X10, X10
+	VMOVUPD    96(DX), Y11
+	VMAXPD     Y0, Y11, Y11
+	VMINPD     Y1, Y11, Y11
+	VPAND      Y4, Y11, Y12
+	VPSRLQ     X5, Y12, Y12
+	VPSUBQ     Y2, Y12, Y12
+	VPXOR      Y13, Y13, Y13
+	VPCMPGTQ   Y11, Y13, Y11
+	VPCMPGTQ   Y13, Y12, Y13
+	VPAND      Y13, Y12, Y12
+	VPXOR      Y11, Y12, Y12
+	VPSUBQ     Y11, Y12, Y12
+	VPADDQ     Y3, Y12, Y12
+	VPCMPEQD   X13, X13, X13
+	VPXOR      X11, X11, X11
+	VPGATHERQD X13, (DI)(Y12*2), X11
+	VPAND      X6, X11, X11
+	MOVQ       64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X12
+	VPBROADCASTD X12, X12
+	VMOVUPD      (DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X8*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X8, X8
+	VMOVUPD      32(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X9*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X9, X9
+	VMOVUPD      64(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X10*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X10, X10
+	VMOVUPD      96(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X11*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X11, X11
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VMOVUPD      (DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X8*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X8, X8
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X8, X8
+	VMOVUPD      32(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X9*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X9, X9
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X9, X9
+	VMOVUPD      64(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X10*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X10, X10
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X10, X10
+	VMOVUPD      96(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X11*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X11, X11
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X11, X11
+	VPACKUSDW    X9, X8, X8
+	VPACKUSDW    X11, X10, X10
+	VMOVDQU      X8, (SI)
+	VMOVDQU      X10, 16(SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVWLZX (SI)(AX*2), DX
+	MOVW    DX, (CX)(AX*2)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankFew32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankFew32x8AVX2(SB), NOSPLIT, $80-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         8(AX), SI
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD 8(SI), Y1
+	VBROADCASTSD 16(SI), Y2
+	VBROADCASTSD 24(SI), Y3
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), AX
+
+group:
+	MOVQ CX, AX
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, SI
+	LEAQ (SP), DX
+	LEAQ 64(SP), AX
+	XORQ DI, DI
+
+in:
+	MOVL (SI)(DI*4), R8
+	MOVL R8, (DX)(DI*4)
+	INCQ DI
+	CMPQ DI, BX
+	JB   in
+
+whole:
+	PREFETCHT1   2048(DX)
+	VCVTPS2PD    (DX), Y6
+	VPXOR        X5, X5, X5
+	VCMPPD       $0x1e, Y0, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y1, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y2, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y3, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VSHUFPS      $0x88, X7, X6, X6
+	VPSUBD       X6, X5, X5
+	VCVTPS2PD    16(DX), Y7
+	VPXOR        X6, X6, X6
+	VCMPPD       $0x1e, Y0, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y1, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y2, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y3, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X6, X6
+	VCVTPS2PD    32(DX), Y8
+	VPXOR        X7, X7, X7
+	VCMPPD       $0x1e, Y0, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y1, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y2, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y3, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VPXOR        X8, X8, X8
+	VCMPPD       $0x1e, Y0, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y1, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y2, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y3, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X8, X8
+	VCVTPS2PD    (DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VCVTPS2PD    16(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VCVTPS2PD    32(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VPACKUSWB    X7, X5, X5
+	VMOVDQU      X5, (AX)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ DX, DX
+
+out:
+	MOVBLZX (AX)(DX*1), SI
+	MOVB    SI, (CX)(DX*1)
+	INCQ    DX
+	CMPQ    DX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankFew32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankFew32x16AVX2(SB), NOSPLIT, $96-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         8(AX), SI
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD 8(SI), Y1
+	VBROADCASTSD 16(SI), Y2
+	VBROADCASTSD 24(SI), Y3
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), AX
+
+group:
+	MOVQ CX, AX
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, SI
+	LEAQ (SP), DX
+	LEAQ 64(SP), AX
+	XORQ DI, DI
+
+in:
+	MOVL (SI)(DI*4), R8
+	MOVL R8, (DX)(DI*4)
+	INCQ DI
+	CMPQ DI, BX
+	JB   in
+
+whole:
+	PREFETCHT1   2048(DX)
+	VCVTPS2PD    (DX), Y6
+	VPXOR        X5, X5, X5
+	VCMPPD       $0x1e, Y0, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y1, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y2, Y6, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X5, X5
+	VCMPPD       $0x1e, Y3, Y6, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VSHUFPS      $0x88, X7, X6, X6
+	VPSUBD       X6, X5, X5
+	VCVTPS2PD    16(DX), Y7
+	VPXOR        X6, X6, X6
+	VCMPPD       $0x1e, Y0, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y1, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y2, Y7, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X6, X6
+	VCMPPD       $0x1e, Y3, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VSHUFPS      $0x88, X8, X7, X7
+	VPSUBD       X7, X6, X6
+	VCVTPS2PD    32(DX), Y8
+	VPXOR        X7, X7, X7
+	VCMPPD       $0x1e, Y0, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y1, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y2, Y8, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X7, X7
+	VCMPPD       $0x1e, Y3, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VSHUFPS      $0x88, X9, X8, X8
+	VPSUBD       X8, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VPXOR        X8, X8, X8
+	VCMPPD       $0x1e, Y0, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y1, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y2, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x1e, Y3, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPSUBD       X9, X8, X8
+	VCVTPS2PD    (DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VCVTPS2PD    16(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VCVTPS2PD    32(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VMOVDQU      X5, (AX)
+	VMOVDQU      X7, 16(AX)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ DX, DX
+
+out:
+	MOVWLZX (AX)(DX*2), SI
+	MOVW    SI, (CX)(DX*2)
+	INCQ    DX
+	CMPQ    DX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLinear32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLinear32x8AVX2(SB), NOSPLIT, $80-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VBROADCASTSD 32(AX), Y2
+	VPCMPEQD     X3, X3, X3
+	VPSRLD       $0x10, X3, X3
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVL (R9)(R10*4), R11
+	MOVL R11, (DX)(R10*4)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1  2048(DX)
+	VCVTPS2PD   (DX), Y5
+	VMAXPD      Y0, Y5, Y5
+	VMINPD      Y1, Y5, Y5
+	VSUBPD      Y0, Y5, Y5
+	VMULPD      Y2, Y5, Y5
+	VCVTTPD2DQY Y5, X6
+	VPCMPEQD    X7, X7, X7
+	VPXOR       X5, X5, X5
+	VPGATHERDD  X7, (DI)(X6*2), X5
+	VPAND       X3, X5, X5
+	VCVTPS2PD   16(DX), Y6
+	VMAXPD      Y0, Y6, Y6
+	VMINPD      Y1, Y6, Y6
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y2, Y6, Y6
+	VCVTTPD2DQY Y6, X7
+	VPCMPEQD    X8, X8, X8
+	VPXOR       X6, X6, X6
+	VPGATHERDD  X8, (DI)(X7*2), X6
+	VPAND       X3, X6, X6
+	VCVTPS2PD   32(DX), Y7
+	VMAXPD      Y0, Y7, Y7
+	VMINPD      Y1, Y7, Y7
+	VSUBPD      Y0, Y7, Y7
+	VMULPD      Y2, Y7, Y7
+	VCVTTPD2DQY Y7, X8
+	VPCMPEQD    X9, X9, X9
+	VPXOR       X7, X7, X7
+	VPGATHERDD  X9, (DI)(X8*2), X7
+	VPAND       X3, X7, X7
+	VCVTPS2PD   48(DX), Y8
+	VMAXPD      Y0, Y8, Y8
+	VMINPD      Y1, Y8, Y8
+	VSUBPD      Y0, Y8, Y8
+	VMULPD      Y2, Y8, Y8
+	VCVTTPD2DQY Y8, X9
+	VPCMPEQD    X10, X10, X10
+	VPXOR       X8, X8, X8
+	VPGATHERDD  X10, (DI)(X9*2), X8
+	VPAND       X3, X8, X8
+	MOVQ        64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X9
+	VPBROADCASTD X9, X9
+	VCVTPS2PD    (DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X5*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X5, X5
+	VCVTPS2PD    16(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X6*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X6, X6
+	VCVTPS2PD    32(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X7*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X7, X7
+	VCVTPS2PD    48(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X8*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X8, X8
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VCVTPS2PD    (DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X5*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X5, X5
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VCVTPS2PD    16(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X6*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X6, X6
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VCVTPS2PD    32(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X7*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X7, X7
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X8*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VPACKUSWB    X7, X5, X5
+	VMOVDQU      X5, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLinear32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLinear32x16AVX2(SB), NOSPLIT, $96-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VBROADCASTSD 32(AX), Y2
+	VPCMPEQD     X3, X3, X3
+	VPSRLD       $0x10, X3, X3
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X4
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVL (R9)(R10*4), R11
+	MOVL R11, (DX)(R10*4)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1  2048(DX)
+	VCVTPS2PD   (DX), Y5
+	VMAXPD      Y0, Y5, Y5
+	VMINPD      Y1, Y5, Y5
+	VSUBPD      Y0, Y5, Y5
+	VMULPD      Y2, Y5, Y5
+	VCVTTPD2DQY Y5, X6
+	VPCMPEQD    X7, X7, X7
+	VPXOR       X5, X5, X5
+	VPGATHERDD  X7, (DI)(X6*2), X5
+	VPAND       X3, X5, X5
+	VCVTPS2PD   16(DX), Y6
+	VMAXPD      Y0, Y6, Y6
+	VMINPD      Y1, Y6, Y6
+	VSUBPD      Y0, Y6, Y6
+	VMULPD      Y2, Y6, Y6
+	VCVTTPD2DQY Y6, X7
+	VPCMPEQD    X8, X8, X8
+	VPXOR       X6, X6, X6
+	VPGATHERDD  X8, (DI)(X7*2), X6
+	VPAND       X3, X6, X6
+	VCVTPS2PD   32(DX), Y7
+	VMAXPD      Y0, Y7, Y7
+	VMINPD      Y1, Y7, Y7
+	VSUBPD      Y0, Y7, Y7
+	VMULPD      Y2, Y7, Y7
+	VCVTTPD2DQY Y7, X8
+	VPCMPEQD    X9, X9, X9
+	VPXOR       X7, X7, X7
+	VPGATHERDD  X9, (DI)(X8*2), X7
+	VPAND       X3, X7, X7
+	VCVTPS2PD   48(DX), Y8
+	VMAXPD      Y0, Y8, Y8
+	VMINPD      Y1, Y8, Y8
+	VSUBPD      Y0, Y8, Y8
+	VMULPD      Y2, Y8, Y8
+	VCVTTPD2DQY Y8, X9
+	VPCMPEQD    X10, X10, X10
+	VPXOR       X8, X8, X8
+	VPGATHERDD  X10, (DI)(X9*2), X8
+	VPAND       X3, X8, X8
+	MOVQ        64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X9
+	VPBROADCASTD X9, X9
+	VCVTPS2PD    (DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X5*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X5, X5
+	VCVTPS2PD    16(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X6*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X6, X6
+	VCVTPS2PD    32(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X7*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X7, X7
+	VCVTPS2PD    48(DX), Y10
+	VPCMPEQD     Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VGATHERDPD   Y11, (R10)(X8*8), Y12
+	VCMPPD       $0x1e, Y12, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPAND        X9, X10, X10
+	VPADDD       X10, X8, X8
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VCVTPS2PD    (DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X5*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X5, X5
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X5, X5
+	VCVTPS2PD    16(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X6*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X6, X6
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X6, X6
+	VCVTPS2PD    32(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X7*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X7, X7
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X7, X7
+	VCVTPS2PD    48(DX), Y9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VGATHERDPD   Y10, (R8)(X8*8), Y11
+	VCMPPD       $0x1e, Y11, Y9, Y10
+	VEXTRACTF128 $0x01, Y10, X11
+	VSHUFPS      $0x88, X11, X10, X10
+	VPSUBD       X10, X8, X8
+	VCMPPD       $0x03, Y9, Y9, Y9
+	VEXTRACTF128 $0x01, Y9, X10
+	VSHUFPS      $0x88, X10, X9, X9
+	VPBLENDVB    X9, X4, X8, X8
+	VPACKUSDW    X6, X5, X5
+	VPACKUSDW    X8, X7, X7
+	VMOVDQU      X5, (SI)
+	VMOVDQU      X7, 16(SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVWLZX (SI)(AX*2), DX
+	MOVW    DX, (CX)(AX*2)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLog32x8AVX2(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLog32x8AVX2(SB), NOSPLIT, $80-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VPBROADCASTQ 40(AX), Y2
+	VPBROADCASTQ 48(AX), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	VPSRLQ       $0x01, Y4, Y4
+	VMOVQ        56(AX), X5
+	VPCMPEQD     X6, X6, X6
+	VPSRLD       $0x10, X6, X6
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X7
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVL (R9)(R10*4), R11
+	MOVL R11, (DX)(R10*4)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1 2048(DX)
+	VCVTPS2PD  (DX), Y8
+	VMAXPD     Y0, Y8, Y8
+	VMINPD     Y1, Y8, Y8
+	VPAND      Y4, Y8, Y9
+	VPSRLQ     X5, Y9, Y9
+	VPSUBQ     Y2, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VPCMPGTQ   Y8, Y10, Y8
+	VPCMPGTQ   Y10, Y9, Y10
+	VPAND      Y10, Y9, Y9
+	VPXOR      Y8, Y9, Y9
+	VPSUBQ     Y8, Y9, Y9
+	VPADDQ     Y3, Y9, Y9
+	VPCMPEQD   X10, X10, X10
+	VPXOR      X8, X8, X8
+	VPGATHERQD X10, (DI)(Y9*2), X8
+	VPAND      X6, X8, X8
+	VCVTPS2PD  16(DX), Y9
+	VMAXPD     Y0, Y9, Y9
+	VMINPD     Y1, Y9, Y9
+	VPAND      Y4, Y9, Y10
+	VPSRLQ     X5, Y10, Y10
+	VPSUBQ     Y2, Y10, Y10
+	VPXOR      Y11, Y11, Y11
+	VPCMPGTQ   Y9, Y11, Y9
+	VPCMPGTQ   Y11, Y10, Y11
+	VPAND      Y11, Y10, Y10
+	VPXOR      Y9, Y10, Y10
+	VPSUBQ     Y9, Y10, Y10
+	VPADDQ     Y3, Y10, Y10
+	VPCMPEQD   X11, X11, X11
+	VPXOR      X9, X9, X9
+	VPGATHERQD X11, (DI)(Y10*2), X9
+	VPAND      X6, X9, X9
+	VCVTPS2PD  32(DX), Y10
+	VMAXPD     Y0, Y10, Y10
+	VMINPD     Y1, Y10, Y10
+	VPAND      Y4, Y10, Y11
+	VPSRLQ     X5, Y11, Y11
+	VPSUBQ     Y2, Y11, Y11
+	VPXOR      Y12, Y12, Y12
+	VPCMPGTQ   Y10, Y12, Y10
+	VPCMPGTQ   Y12, Y11, Y12
+	VPAND      Y12, Y11, Y11
+	VPXOR      Y10, Y11, Y11
+	VPSUBQ     Y10, Y11, Y11
+	VPADDQ     Y3, Y11, Y11
+	VPCMPEQD   X12, X12, X12
+	VPXOR      X10, X10, X10
+	VPGATHERQD X12, (DI)(Y11*2), X10
+	VPAND      X6, X10, X10
+	VCVTPS2PD  48(DX), Y11
+	VMAXPD     Y0, Y11, Y11
+	VMINPD     Y1, Y11, Y11
+	VPAND      Y4, Y11, Y12
+	VPSRLQ     X5, Y12, Y12
+	VPSUBQ     Y2, Y12, Y12
+	VPXOR      Y13, Y13, Y13
+	VPCMPGTQ   Y11, Y13, Y11
+	VPCMPGTQ   Y13, Y12, Y13
+	VPAND      Y13, Y12, Y12
+	VPXOR      Y11, Y12, Y12
+	VPSUBQ     Y11, Y12, Y12
+	VPADDQ     Y3, Y12, Y12
+	VPCMPEQD   X13, X13, X13
+	VPXOR      X11, X11, X11
+	VPGATHERQD X13, (DI)(Y12*2), X11
+	VPAND      X6, X11, X11
+	MOVQ       64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X12
+	VPBROADCASTD X12, X12
+	VCVTPS2PD    (DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X8*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X8, X8
+	VCVTPS2PD    16(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X9*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X9, X9
+	VCVTPS2PD    32(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X10*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X10, X10
+	VCVTPS2PD    48(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X11*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X11, X11
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VCVTPS2PD    (DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X8*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X8, X8
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X8, X8
+	VCVTPS2PD    16(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X9*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X9, X9
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X9, X9
+	VCVTPS2PD    32(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X10*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X10, X10
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X10, X10
+	VCVTPS2PD    48(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X11*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X11, X11
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X11, X11
+	VPACKUSDW    X9, X8, X8
+	VPACKUSDW    X11, X10, X10
+	VPACKUSWB    X10, X8, X8
+	VMOVDQU      X8, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankLog32x16AVX2(dst *uint16, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankLog32x16AVX2(SB), NOSPLIT, $96-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 16(AX), Y0
+	VBROADCASTSD 24(AX), Y1
+	VPBROADCASTQ 40(AX), Y2
+	VPBROADCASTQ 48(AX), Y3
+	VPCMPEQD     Y4, Y4, Y4
+	VPSRLQ       $0x01, Y4, Y4
+	VMOVQ        56(AX), X5
+	VPCMPEQD     X6, X6, X6
+	VPSRLD       $0x10, X6, X6
+	MOVQ         (AX), DI
+	VPBROADCASTD 72(AX), X7
+	MOVQ         8(AX), R8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R9
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R10, R10
+
+in:
+	MOVL (R9)(R10*4), R11
+	MOVL R11, (DX)(R10*4)
+	INCQ R10
+	CMPQ R10, BX
+	JB   in
+
+whole:
+	PREFETCHT1 2048(DX)
+	VCVTPS2PD  (DX), Y8
+	VMAXPD     Y0, Y8, Y8
+	VMINPD     Y1, Y8, Y8
+	VPAND      Y4, Y8, Y9
+	VPSRLQ     X5, Y9, Y9
+	VPSUBQ     Y2, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VPCMPGTQ   Y8, Y10, Y8
+	VPCMPGTQ   Y10, Y9, Y10
+	VPAND      Y10, Y9, Y9
+	VPXOR      Y8, Y9, Y9
+	VPSUBQ     Y8, Y9, Y9
+	VPADDQ     Y3, Y9, Y9
+	VPCMPEQD   X10, X10, X10
+	VPXOR      X8, X8, X8
+	VPGATHERQD X10, (DI)(Y9*2), X8
+	VPAND      X6, X8, X8
+	VCVTPS2PD  16(DX), Y9
+	VMAXPD     Y0, Y9, Y9
+	VMINPD     Y1, Y9, Y9
+	VPAND      Y4, Y9, Y10
+	VPSRLQ     X5, Y10, Y10
+	VPSUBQ     Y2, Y10, Y10
+	VPXOR      Y11, Y11, Y11
+	VPCMPGTQ   Y9, Y11, Y9
+	VPCMPGTQ   Y11, Y10, Y11
+	VPAND      Y11, Y10, Y10
+	VPXOR      Y9, Y10, Y10
+	VPSUBQ     Y9, Y10, Y10
+	VPADDQ     Y3, Y10, Y10
+	VPCMPEQD   X11, X11, X11
+	VPXOR      X9, X9, X9
+	VPGATHERQD X11, (DI)(Y10*2), X9
+	VPAND      X6, X9, X9
+	VCVTPS2PD  32(DX), Y10
+	VMAXPD     Y0, Y10, Y10
+	VMINPD     Y1, Y10, Y10
+	VPAND      Y4, Y10, Y11
+	VPSRLQ     X5, Y11, Y11
+	VPSUBQ     Y2, Y11, Y11
+	VPXOR      Y12, Y12, Y12
+	VPCMPGTQ   Y10, Y12, Y10
+	VPCMPGTQ   Y12, Y11, Y12
+	VPAND      Y12, Y11, Y11
+	VPXOR      Y10, Y11, Y11
+	VPSUBQ     Y10, Y11, Y11
+	VPADDQ     Y3, Y11, Y11
+	VPCMPEQD   X12, X12, X12
+	VPXOR      X10, X10, X10
+	VPGATHERQD X12, (DI)(Y11*2), X10
+	VPAND      X6, X10, X10
+	VCVTPS2PD  48(DX), Y11
+	VMAXPD     Y0, Y11, Y11
+	VMINPD     Y1, Y11, Y11
+	VPAND      Y4, Y11, Y12
+	VPSRLQ     X5, Y12, Y12
+	VPSUBQ     Y2, Y12, Y12
+	VPXOR      Y13, Y13, Y13
+	VPCMPGTQ   Y11, Y13, Y11
+	VPCMPGTQ   Y13, Y12, Y13
+	VPAND      Y13, Y12, Y12
+	VPXOR      Y11, Y12, Y12
+	VPSUBQ     Y11, Y12, Y12
+	VPADDQ     Y3, Y12, Y12
+	VPCMPEQD   X13, X13, X13
+	VPXOR      X11, X11, X11
+	VPGATHERQD X13, (DI)(Y12*2), X11
+	VPAND      X6, X11, X11
+	MOVQ       64(AX), R9
+
+step:
+	TESTQ        R9, R9
+	JZ           searched
+	LEAQ         -8(R8)(R9*8), R10
+	VMOVD        R9, X12
+	VPBROADCASTD X12, X12
+	VCVTPS2PD    (DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X8*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X8, X8
+	VCVTPS2PD    16(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X9*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X9, X9
+	VCVTPS2PD    32(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X10*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X10, X10
+	VCVTPS2PD    48(DX), Y13
+	VPCMPEQD     Y14, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VGATHERDPD   Y14, (R10)(X11*8), Y15
+	VCMPPD       $0x1e, Y15, Y13, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPAND        X12, X13, X13
+	VPADDD       X13, X11, X11
+	SHRQ         $0x01, R9
+	JMP          step
+
+searched:
+	VCVTPS2PD    (DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X8*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X8, X8
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X8, X8
+	VCVTPS2PD    16(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X9*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X9, X9
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X9, X9
+	VCVTPS2PD    32(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X10*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X10, X10
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X10, X10
+	VCVTPS2PD    48(DX), Y12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VGATHERDPD   Y13, (R8)(X11*8), Y14
+	VCMPPD       $0x1e, Y14, Y12, Y13
+	VEXTRACTF128 $0x01, Y13, X14
+	VSHUFPS      $0x88, X14, X13, X13
+	VPSUBD       X13, X11, X11
+	VCMPPD       $0x03, Y12, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X13
+	VSHUFPS      $0x88, X13, X12, X12
+	VPBLENDVB    X12, X7, X11, X11
+	VPACKUSDW    X9, X8, X8
+	VPACKUSDW    X11, X10, X10
+	VMOVDQU      X8, (SI)
+	VMOVDQU      X10, 16(SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x20, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVWLZX (SI)(AX*2), DX
+	MOVW    DX, (CX)(AX*2)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankPairs32AVX2(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankPairs32AVX2(SB), NOSPLIT, $80-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS 32(AX), Y0
+	VBROADCASTSS 36(AX), Y1
+	VBROADCASTSS 40(AX), Y2
+	VBROADCASTSS 44(AX), Y3
+	VBROADCASTSS 48(AX), Y4
+	VMOVD        52(AX), X5
+	MOVQ         (AX), DI
+	MOVQ         8(AX), SI
+	SUBQ         SI, DI
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R8
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R9, R9
+
+in:
+	MOVL (R8)(R9*4), R10
+	MOVL R10, (DX)(R9*4)
+	INCQ R9
+	CMPQ R9, BX
+	JB   in
+
+whole:
+	PREFETCHT1   2048(DX)
+	VMINPS       (DX), Y1, Y6
+	VMINPS       Y2, Y6, Y6
+	VMAXPS       Y6, Y0, Y6
+	VMULPS       Y3, Y6, Y7
+	VADDPS       Y4, Y7, Y7
+	VPSRLD       X5, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPCMPEQD     Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPGATHERDQ   Y9, (DI)(X7*8), Y10
+	VPCMPEQD     Y7, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPGATHERDQ   Y7, (DI)(X8*8), Y9
+	VSHUFPS      $0x88, Y9, Y10, Y7
+	VSHUFPS      $0xdd, Y9, Y10, Y8
+	VCMPPS       $0x1e, Y7, Y6, Y7
+	VPSUBD       Y7, Y8, Y8
+	VMINPS       32(DX), Y1, Y6
+	VMINPS       Y2, Y6, Y6
+	VMAXPS       Y6, Y0, Y6
+	VMULPS       Y3, Y6, Y7
+	VADDPS       Y4, Y7, Y7
+	VPSRLD       X5, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X9
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VPGATHERDQ   Y10, (DI)(X7*8), Y11
+	VPCMPEQD     Y7, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VPGATHERDQ   Y7, (DI)(X9*8), Y10
+	VSHUFPS      $0x88, Y10, Y11, Y7
+	VSHUFPS      $0xdd, Y10, Y11, Y9
+	VCMPPS       $0x1e, Y7, Y6, Y7
+	VPSUBD       Y7, Y9, Y9
+	MOVL         68(AX), R8
+	TESTQ        R8, R8
+	JZ           peeled
+	LEAQ         72(AX), R9
+
+peel:
+	VBROADCASTSS (R9), Y6
+	VMINPS       (DX), Y1, Y7
+	VMINPS       Y2, Y7, Y7
+	VMAXPS       Y7, Y0, Y7
+	VCMPPS       $0x1e, Y6, Y7, Y7
+	VPSUBD       Y7, Y8, Y8
+	VMINPS       32(DX), Y1, Y7
+	VMINPS       Y2, Y7, Y7
+	VMAXPS       Y7, Y0, Y7
+	VCMPPS       $0x1e, Y6, Y7, Y7
+	VPSUBD       Y7, Y9, Y9
+	ADDQ         $0x04, R9
+	DECQ         R8
+	JNZ          peel
+
+peeled:
+	VPOR      Y8, Y9, Y6
+	VPSLLD    $0x0f, Y6, Y6
+	VMOVMSKPS Y6, R8
+	TESTL     R8, R8
+	JZ        settled
+	MOVQ      24(AX), R8
+	MOVL      60(AX), R9
+	VPSLLD    $0x10, Y8, Y8
+	VPSRLD    $0x10, Y8, Y8
+	VPSLLD    $0x10, Y9, Y9
+	VPSRLD    $0x10, Y9, Y9
+
+raise:
+	VPCMPEQD   Y6, Y6, Y6
+	VPXOR      Y7, Y7, Y7
+	VGATHERDPS Y6, (R8)(Y8*4), Y7
+	VMOVUPS    (DX), Y6
+	VCMPPS     $0x1e, Y7, Y6, Y7
+	VPSUBD     Y7, Y8, Y8
+	VPCMPEQD   Y6, Y6, Y6
+	VPXOR      Y7, Y7, Y7
+	VGATHERDPS Y6, (R8)(Y9*4), Y7
+	VMOVUPS    32(DX), Y6
+	VCMPPS     $0x1e, Y7, Y6, Y7
+	VPSUBD     Y7, Y9, Y9
+	DECQ       R9
+	JNZ        raise
+
+settled:
+	VPACKUSDW    Y9, Y8, Y8
+	VPERMQ       $0xd8, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X6
+	VPACKUSWB    X6, X8, X6
+	VMOVDQU      X6, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
+// func rankCentred32AVX2(dst *uint8, q *uint64, v *float32, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·rankCentred32AVX2(SB), NOSPLIT, $80-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS 32(AX), Y0
+	VBROADCASTSS 36(AX), Y1
+	VBROADCASTSS 40(AX), Y2
+	VBROADCASTSS 44(AX), Y3
+	VBROADCASTSS 48(AX), Y4
+	VMOVD        52(AX), X5
+	MOVQ         (AX), DI
+	MOVQ         8(AX), SI
+	SUBQ         SI, DI
+	VPCMPEQD     Y6, Y6, Y6
+	VPSRLD       $0x19, Y6, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSRLD       $0x01, Y6, Y6
+	VPBROADCASTD 56(AX), Y8
+
+group:
+	MOVQ CX, SI
+	CMPQ BX, $0x10
+	JAE  whole
+	MOVQ DX, R8
+	LEAQ (SP), DX
+	LEAQ 64(SP), SI
+	XORQ R9, R9
+
+in:
+	MOVL (R8)(R9*4), R10
+	MOVL R10, (DX)(R9*4)
+	INCQ R9
+	CMPQ R9, BX
+	JB   in
+
+whole:
+	PREFETCHT1   2048(DX)
+	VMINPS       (DX), Y1, Y9
+	VMINPS       Y2, Y9, Y9
+	VMAXPS       Y9, Y0, Y9
+	VMULPS       Y3, Y9, Y10
+	VADDPS       Y4, Y10, Y10
+	VPSRAD       $0x1f, Y10, Y11
+	VPAND        Y8, Y11, Y11
+	VPAND        Y6, Y10, Y10
+	VADDPS       Y7, Y10, Y10
+	VPSRLD       X5, Y10, Y10
+	VPADDD       Y11, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X11
+	VPCMPEQD     Y12, Y12, Y12
+	VPXOR        Y13, Y13, Y13
+	VPGATHERDQ   Y12, (DI)(X10*8), Y13
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VPGATHERDQ   Y10, (DI)(X11*8), Y12
+	VSHUFPS      $0x88, Y12, Y13, Y10
+	VSHUFPS      $0xdd, Y12, Y13, Y11
+	VCMPPS       $0x1e, Y10, Y9, Y10
+	VPSUBD       Y10, Y11, Y11
+	VMINPS       32(DX), Y1, Y9
+	VMINPS       Y2, Y9, Y9
+	VMAXPS       Y9, Y0, Y9
+	VMULPS       Y3, Y9, Y10
+	VADDPS       Y4, Y10, Y10
+	VPSRAD       $0x1f, Y10, Y12
+	VPAND        Y8, Y12, Y12
+	VPAND        Y6, Y10, Y10
+	VADDPS       Y7, Y10, Y10
+	VPSRLD       X5, Y10, Y10
+	VPADDD       Y12, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X12
+	VPCMPEQD     Y13, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VPGATHERDQ   Y13, (DI)(X10*8), Y14
+	VPCMPEQD     Y10, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VPGATHERDQ   Y10, (DI)(X12*8), Y13
+	VSHUFPS      $0x88, Y13, Y14, Y10
+	VSHUFPS      $0xdd, Y13, Y14, Y12
+	VCMPPS       $0x1e, Y10, Y9, Y10
+	VPSUBD       Y10, Y12, Y12
+	MOVL         68(AX), R8
+	TESTQ        R8, R8
+	JZ           peeled
+	LEAQ         72(AX), R9
+
+peel:
+	VBROADCASTSS (R9), Y9
+	VMINPS       (DX), Y1, Y10
+	VMINPS       Y2, Y10, Y10
+	VMAXPS       Y10, Y0, Y10
+	VCMPPS       $0x1e, Y9, Y10, Y10
+	VPSUBD       Y10, Y11, Y11
+	VMINPS       32(DX), Y1, Y10
+	VMINPS       Y2, Y10, Y10
+	VMAXPS       Y10, Y0, Y10
+	VCMPPS       $0x1e, Y9, Y10, Y10
+	VPSUBD       Y10, Y12, Y12
+	ADDQ         $0x04, R9
+	DECQ         R8
+	JNZ          peel
+
+peeled:
+	VPOR      Y11, Y12, Y9
+	VPSLLD    $0x0f, Y9, Y9
+	VMOVMSKPS Y9, R8
+	TESTL     R8, R8
+	JZ        settled
+	MOVQ      24(AX), R8
+	MOVL      60(AX), R9
+	VPSLLD    $0x10, Y11, Y11
+	VPSRLD    $0x10, Y11, Y11
+	VPSLLD    $0x10, Y12, Y12
+	VPSRLD    $0x10, Y12, Y12
+
+raise:
+	VPCMPEQD   Y9, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VGATHERDPS Y9, (R8)(Y11*4), Y10
+	VMOVUPS    (DX), Y9
+	VCMPPS     $0x1e, Y10, Y9, Y10
+	VPSUBD     Y10, Y11, Y11
+	VPCMPEQD   Y9, Y9, Y9
+	VPXOR      Y10, Y10, Y10
+	VGATHERDPS Y9, (R8)(Y12*4), Y10
+	VMOVUPS    32(DX), Y9
+	VCMPPS     $0x1e, Y10, Y9, Y10
+	VPSUBD     Y10, Y12, Y12
+	DECQ       R9
+	JNZ        raise
+
+settled:
+	VPACKUSDW    Y12, Y11, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X9
+	VPACKUSWB    X9, X11, X9
+	VMOVDQU      X9, (SI)
+	CMPQ         BX, $0x10
+	JB           rest
+	ADDQ         $0x40, DX
+	ADDQ         $0x10, CX
+	SUBQ         $0x10, BX
+	JNZ          group
+	JMP          done
+
+rest:
+	XORQ AX, AX
+
+out:
+	MOVBLZX (SI)(AX*1), DX
+	MOVB    DL, (CX)(AX*1)
+	INCQ    AX
+	CMPQ    AX, BX
+	JB      out
+
+done:
+	VZEROUPPER
+	RET
+
 DATA rankUnpack<>+0(SB)/4, $0x00000000
 DATA rankUnpack<>+4(SB)/4, $0x00000004
 DATA rankUnpack<>+8(SB)/4, $0x00000008
@@ -69,8 +2764,8 @@ DATA rankOdd<>+60(SB)/4, $0x0000001f
 GLOBL rankOdd<>(SB), RODATA|NOPTR, $64
 
 // func rankPairs64AVX512(dst *uint8, q *uint64, v *float64, n int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
-TEXT ·rankPairs64AVX512(SB), NOSPLIT, $768-32
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·rankPairs64AVX512(SB), $768-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         v+16(FP), DX
@@ -134,6 +2829,14 @@ group:
 
 whole:
 	KMOVQ            SI, K1
+	PREFETCHT1       4096(DX)
+	PREFETCHT1       4160(DX)
+	PREFETCHT1       4224(DX)
+	PREFETCHT1       4288(DX)
+	PREFETCHT1       4352(DX)
+	PREFETCHT1       4416(DX)
+	PREFETCHT1       4480(DX)
+	PREFETCHT1       4544(DX)
 	KXORW            K7, K7, K2
 	VMOVUPD          (DX), Z11
 	VMOVUPD          64(DX), Z13
@@ -332,8 +3035,8 @@ settled:
 	RET
 
 // func rankCentred64AVX512(dst *uint8, q *uint64, v *float64, n int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
-TEXT ·rankCentred64AVX512(SB), NOSPLIT, $768-32
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·rankCentred64AVX512(SB), $768-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         v+16(FP), DX
@@ -401,6 +3104,14 @@ group:
 
 whole:
 	KMOVQ            SI, K1
+	PREFETCHT1       4096(DX)
+	PREFETCHT1       4160(DX)
+	PREFETCHT1       4224(DX)
+	PREFETCHT1       4288(DX)
+	PREFETCHT1       4352(DX)
+	PREFETCHT1       4416(DX)
+	PREFETCHT1       4480(DX)
+	PREFETCHT1       4544(DX)
 	KXORW            K7, K7, K2
 	VMOVUPD          (DX), Z14
 	VMOVUPD          64(DX), Z16
@@ -615,7 +3326,7 @@ settled:
 	RET
 
 // func rankFew64x8AVX512(dst *uint8, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankFew64x8AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -675,6 +3386,14 @@ group:
 
 whole:
 	KMOVQ        AX, K1
+	PREFETCHT1   4096(DX)
+	PREFETCHT1   4160(DX)
+	PREFETCHT1   4224(DX)
+	PREFETCHT1   4288(DX)
+	PREFETCHT1   4352(DX)
+	PREFETCHT1   4416(DX)
+	PREFETCHT1   4480(DX)
+	PREFETCHT1   4544(DX)
 	VMOVUPD      (DX), Z7
 	VXORPS       Y8, Y8, Y8
 	VCMPPD       $0x1e, Z0, Z7, K2
@@ -796,7 +3515,7 @@ whole:
 	RET
 
 // func rankFew64x16AVX512(dst *uint16, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankFew64x16AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -856,6 +3575,14 @@ group:
 
 whole:
 	KMOVQ        AX, K1
+	PREFETCHT1   4096(DX)
+	PREFETCHT1   4160(DX)
+	PREFETCHT1   4224(DX)
+	PREFETCHT1   4288(DX)
+	PREFETCHT1   4352(DX)
+	PREFETCHT1   4416(DX)
+	PREFETCHT1   4480(DX)
+	PREFETCHT1   4544(DX)
 	VMOVUPD      (DX), Z7
 	VXORPS       Y8, Y8, Y8
 	VCMPPD       $0x1e, Z0, Z7, K2
@@ -979,7 +3706,7 @@ whole:
 	RET
 
 // func rankLinear64x8AVX512(dst *uint8, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLinear64x8AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -1040,6 +3767,14 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
 	VMOVUPD    (DX), Z8
 	VMAXPD     Z0, Z8, Z8
 	VMINPD     Z1, Z8, Z8
@@ -1260,7 +3995,7 @@ searched:
 	RET
 
 // func rankLinear64x16AVX512(dst *uint16, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLinear64x16AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -1321,6 +4056,14 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
 	VMOVUPD    (DX), Z8
 	VMAXPD     Z0, Z8, Z8
 	VMINPD     Z1, Z8, Z8
@@ -1543,7 +4286,7 @@ searched:
 	RET
 
 // func rankLog64x8AVX512(dst *uint8, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLog64x8AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -1608,6 +4351,14 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
 	VMOVUPD    (DX), Z11
 	VMAXPD     Z0, Z11, Z11
 	VMINPD     Z1, Z11, Z11
@@ -1860,7 +4611,7 @@ searched:
 	RET
 
 // func rankLog64x16AVX512(dst *uint16, q *uint64, v *float64, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLog64x16AVX512(SB), NOSPLIT, $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -1925,6 +4676,14 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 4096(DX)
+	PREFETCHT1 4160(DX)
+	PREFETCHT1 4224(DX)
+	PREFETCHT1 4288(DX)
+	PREFETCHT1 4352(DX)
+	PREFETCHT1 4416(DX)
+	PREFETCHT1 4480(DX)
+	PREFETCHT1 4544(DX)
 	VMOVUPD    (DX), Z11
 	VMAXPD     Z0, Z11, Z11
 	VMINPD     Z1, Z11, Z11
@@ -2179,8 +4938,8 @@ searched:
 	RET
 
 // func rankPairs32AVX512(dst *uint8, q *uint64, v *float32, n int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2
-TEXT ·rankPairs32AVX512(SB), NOSPLIT, $512-32
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·rankPairs32AVX512(SB), $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         v+16(FP), DX
@@ -2228,6 +4987,10 @@ group:
 
 whole:
 	KMOVQ         SI, K1
+	PREFETCHT1    2048(DX)
+	PREFETCHT1    2112(DX)
+	PREFETCHT1    2176(DX)
+	PREFETCHT1    2240(DX)
 	VMINPS        (DX), Z1, Z11
 	VMINPS        Z2, Z11, Z11
 	VMAXPS        Z11, Z0, Z11
@@ -2382,8 +5145,8 @@ settled:
 	RET
 
 // func rankCentred32AVX512(dst *uint8, q *uint64, v *float32, n int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2
-TEXT ·rankCentred32AVX512(SB), NOSPLIT, $512-32
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·rankCentred32AVX512(SB), $512-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         v+16(FP), DX
@@ -2435,6 +5198,10 @@ group:
 
 whole:
 	KMOVQ         SI, K1
+	PREFETCHT1    2048(DX)
+	PREFETCHT1    2112(DX)
+	PREFETCHT1    2176(DX)
+	PREFETCHT1    2240(DX)
 	VMINPS        (DX), Z1, Z14
 	VMINPS        Z2, Z14, Z14
 	VMAXPS        Z14, Z0, Z14
@@ -2605,7 +5372,7 @@ settled:
 	RET
 
 // func rankFew32x8AVX512(dst *uint8, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankFew32x8AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -2649,6 +5416,10 @@ group:
 
 whole:
 	KMOVQ        AX, K1
+	PREFETCHT1   2048(DX)
+	PREFETCHT1   2112(DX)
+	PREFETCHT1   2176(DX)
+	PREFETCHT1   2240(DX)
 	VCVTPS2PD    (DX), Z7
 	VXORPS       Y8, Y8, Y8
 	VCMPPD       $0x1e, Z0, Z7, K2
@@ -2770,7 +5541,7 @@ whole:
 	RET
 
 // func rankFew32x16AVX512(dst *uint16, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankFew32x16AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -2814,6 +5585,10 @@ group:
 
 whole:
 	KMOVQ        AX, K1
+	PREFETCHT1   2048(DX)
+	PREFETCHT1   2112(DX)
+	PREFETCHT1   2176(DX)
+	PREFETCHT1   2240(DX)
 	VCVTPS2PD    (DX), Z7
 	VXORPS       Y8, Y8, Y8
 	VCMPPD       $0x1e, Z0, Z7, K2
@@ -2937,7 +5712,7 @@ whole:
 	RET
 
 // func rankLinear32x8AVX512(dst *uint8, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLinear32x8AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -2982,6 +5757,10 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 2048(DX)
+	PREFETCHT1 2112(DX)
+	PREFETCHT1 2176(DX)
+	PREFETCHT1 2240(DX)
 	VCVTPS2PD  (DX), Z8
 	VMAXPD     Z0, Z8, Z8
 	VMINPD     Z1, Z8, Z8
@@ -3202,7 +5981,7 @@ searched:
 	RET
 
 // func rankLinear32x16AVX512(dst *uint16, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLinear32x16AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -3247,6 +6026,10 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 2048(DX)
+	PREFETCHT1 2112(DX)
+	PREFETCHT1 2176(DX)
+	PREFETCHT1 2240(DX)
 	VCVTPS2PD  (DX), Z8
 	VMAXPD     Z0, Z8, Z8
 	VMINPD     Z1, Z8, Z8
@@ -3469,7 +6252,7 @@ searched:
 	RET
 
 // func rankLog32x8AVX512(dst *uint8, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLog32x8AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -3518,6 +6301,10 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 2048(DX)
+	PREFETCHT1 2112(DX)
+	PREFETCHT1 2176(DX)
+	PREFETCHT1 2240(DX)
 	VCVTPS2PD  (DX), Z11
 	VMAXPD     Z0, Z11, Z11
 	VMINPD     Z1, Z11, Z11
@@ -3770,7 +6557,7 @@ searched:
 	RET
 
 // func rankLog32x16AVX512(dst *uint16, q *uint64, v *float32, n int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·rankLog32x16AVX512(SB), NOSPLIT, $256-32
 	MOVQ         q+8(FP), AX
 	MOVQ         dst+0(FP), CX
@@ -3819,6 +6606,10 @@ group:
 
 whole:
 	KMOVQ      SI, K1
+	PREFETCHT1 2048(DX)
+	PREFETCHT1 2112(DX)
+	PREFETCHT1 2176(DX)
+	PREFETCHT1 2240(DX)
 	VCVTPS2PD  (DX), Z11
 	VMAXPD     Z0, Z11, Z11
 	VMINPD     Z1, Z11, Z11

@@ -86,14 +86,20 @@ func newBuckets(cuts []float64, nanLow bool) *Cuts {
 			if !try.layOut(how, buckets) {
 				break
 			}
-			// A halved crowd is worth a table of twice the size, while it stays in the first-level cache.
-			cost := 8*try.steps + bits.Len(uint(len(try.first)))
+			// A halved crowd is worth a table of 16 times the size, while it stays in the first-level cache.
+			cost := 8*try.steps + 2*bits.Len(uint(len(try.first)))
 			if how == rankLog {
 				cost += 4
 			}
 			if cost < best {
 				best, chosen = cost, try
 			}
+			if try.steps == 0 {
+				break
+			}
+		}
+		if chosen.first != nil && chosen.steps == 0 {
+			break
 		}
 	}
 	if best != math.MaxInt {
@@ -135,26 +141,26 @@ func (q *Cuts) layOut(how ranking, buckets int) bool {
 	if last > 4*MaxCuts {
 		return false
 	}
-	crowd := make([]int, last+1)
-	most := 0
+	first := make([]uint16, last+2) // a vector load of 32 bits may start at the last
+	most := uint16(0)
 	for _, c := range q.cuts[:q.n] {
 		b := q.log(c)
 		if how == rankLinear {
 			b = q.linear(c)
 		}
-		crowd[b]++
-		most = max(most, crowd[b])
+		first[b]++
+		most = max(most, first[b])
 	}
 	if most > maxCrowd {
 		return false
 	}
 	q.steps = bits.Len(uint(most - 1)) // 1 cut: 0 steps and the last comparison
-	q.first = make([]uint16, last+2)   // a load of 32 bits may start at the last
-	below := 0
-	for b, k := range crowd {
-		q.first[b] = uint16(below)
+	below := uint16(0)
+	for b, k := range first {
+		first[b] = below
 		below += k
 	}
+	q.first = first
 	return true
 }
 

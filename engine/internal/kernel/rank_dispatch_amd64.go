@@ -10,48 +10,78 @@ func (q *Cuts) layOutVectors() {
 }
 
 // useRankAVX2 puts the assembly of rank.go's functions into t.
-func useRankAVX2(*Table) {}
-
-// useRankAVX512 puts the assembly of rank.go's functions into t.
-func useRankAVX512(t *Table) {
+func useRankAVX2(t *Table) {
 	t.Rank64x8 = func(dst []uint8, q *Cuts, v []float64) {
-		switch n := len(v); {
-		case n == 0:
-		case q.how == rankAll: // four comparisons are quicker than a look-up
-			rankFew64x8AVX512(&dst[:n][0], q.buckets.address(), &v[0], n)
-		case q.pairs != nil && q.pairs.centred:
-			rankCentred64AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
-		case q.pairs != nil:
-			rankPairs64AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
-		case !rankBuckets(q, dst, v, rankFew64x8AVX512, rankLinear64x8AVX512, rankLog64x8AVX512):
+		if !rankBuckets(dst, q, v, rankFew64x8AVX2, rankLinear64x8AVX2, rankLog64x8AVX2) {
 			rank(dst, q, v)
 		}
 	}
 	t.Rank32x8 = func(dst []uint8, q *Cuts, v []float32) {
-		switch n := len(v); {
-		case n == 0:
-		case q.pairs != nil && q.pairs.centred:
-			rankCentred32AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
-		case q.pairs != nil:
-			rankPairs32AVX512(&dst[:n][0], q.pairs.address(), &v[0], n)
-		case !rankBuckets(q, dst, v, rankFew32x8AVX512, rankLinear32x8AVX512, rankLog32x8AVX512):
+		if !rankPairs(dst, q, v, rankPairs32AVX2, rankCentred32AVX2) &&
+			!rankBuckets(dst, q, v, rankFew32x8AVX2, rankLinear32x8AVX2, rankLog32x8AVX2) {
 			rank(dst, q, v)
 		}
 	}
 	t.Rank64x16 = func(dst []uint16, q *Cuts, v []float64) {
-		if !rankBuckets(q, dst, v, rankFew64x16AVX512, rankLinear64x16AVX512, rankLog64x16AVX512) {
+		if !rankBuckets(dst, q, v, rankFew64x16AVX2, rankLinear64x16AVX2, rankLog64x16AVX2) {
 			rank(dst, q, v)
 		}
 	}
 	t.Rank32x16 = func(dst []uint16, q *Cuts, v []float32) {
-		if !rankBuckets(q, dst, v, rankFew32x16AVX512, rankLinear32x16AVX512, rankLog32x16AVX512) {
+		if !rankBuckets(dst, q, v, rankFew32x16AVX2, rankLinear32x16AVX2, rankLog32x16AVX2) {
 			rank(dst, q, v)
 		}
 	}
+	t.Narrow = func(dst []float32, v []float64) { narrowBy(narrowAVX2, dst, v) }
 }
 
-// rankBuckets ranks by one of the three functions; false if none will do.
-func rankBuckets[C code, V float](q *Cuts, dst []C, v []V, few, linear, log func(*C, *uint64, *V, int)) bool {
+// useRankAVX512 puts the assembly of rank.go's functions into t.
+func useRankAVX512(t *Table) {
+	t.Rank64x8 = func(dst []uint8, q *Cuts, v []float64) {
+		// Four comparisons are quicker than a look-up.
+		if q.how != rankAll && rankPairs(dst, q, v, rankPairs64AVX512, rankCentred64AVX512) {
+			return
+		}
+		if !rankBuckets(dst, q, v, rankFew64x8AVX512, rankLinear64x8AVX512, rankLog64x8AVX512) {
+			rank(dst, q, v)
+		}
+	}
+	t.Rank32x8 = func(dst []uint8, q *Cuts, v []float32) {
+		if !rankPairs(dst, q, v, rankPairs32AVX512, rankCentred32AVX512) &&
+			!rankBuckets(dst, q, v, rankFew32x8AVX512, rankLinear32x8AVX512, rankLog32x8AVX512) {
+			rank(dst, q, v)
+		}
+	}
+	t.Rank64x16 = func(dst []uint16, q *Cuts, v []float64) {
+		if !rankBuckets(dst, q, v, rankFew64x16AVX512, rankLinear64x16AVX512, rankLog64x16AVX512) {
+			rank(dst, q, v)
+		}
+	}
+	t.Rank32x16 = func(dst []uint16, q *Cuts, v []float32) {
+		if !rankBuckets(dst, q, v, rankFew32x16AVX512, rankLinear32x16AVX512, rankLog32x16AVX512) {
+			rank(dst, q, v)
+		}
+	}
+	t.Narrow = func(dst []float32, v []float64) { narrowBy(narrowAVX512, dst, v) }
+}
+
+// rankPairs ranks by one of the two functions; false if the cuts have no pairTable.
+func rankPairs[V float](dst []uint8, q *Cuts, v []V, edge, centred func(*uint8, *uint64, *V, int)) bool {
+	n := len(v)
+	switch {
+	case n == 0:
+	case q.pairs == nil:
+		return false
+	case q.pairs.centred:
+		centred(&dst[:n][0], q.pairs.address(), &v[0], n)
+	default:
+		edge(&dst[:n][0], q.pairs.address(), &v[0], n)
+	}
+	return true
+}
+
+// rankBuckets ranks by one of the three functions; false if the cuts have no bucketTable.
+func rankBuckets[C code, V float](dst []C, q *Cuts, v []V, few, linear, log func(*C, *uint64, *V, int)) bool {
 	n := len(v)
 	if n == 0 {
 		return true
@@ -59,17 +89,22 @@ func rankBuckets[C code, V float](q *Cuts, dst []C, v []V, few, linear, log func
 	if q.buckets == nil {
 		return false
 	}
-	dst = dst[:n]
 	at := q.buckets.address()
 	switch q.how {
 	case rankAll:
-		few(&dst[0], at, &v[0], n)
+		few(&dst[:n][0], at, &v[0], n)
 	case rankLinear:
-		linear(&dst[0], at, &v[0], n)
+		linear(&dst[:n][0], at, &v[0], n)
 	default:
-		log(&dst[0], at, &v[0], n)
+		log(&dst[:n][0], at, &v[0], n)
 	}
 	return true
+}
+
+func narrowBy(f func(*float32, *float64, int), dst []float32, v []float64) {
+	if n := len(v); n > 0 {
+		f(&dst[:n][0], &v[0], n)
+	}
 }
 
 // address is the table as the assembly takes it.

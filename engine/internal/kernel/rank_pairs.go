@@ -50,6 +50,7 @@ const (
 	maxPairBuckets = 1 << 11 // 16 KiB
 	maxPairCrowd   = 16      // cuts in a bucket
 	maxPeels       = 4
+	goodPairs      = 1.5 // pairShape.cost from which there is no need to look further
 )
 
 // pairShape is one way of laying out buckets.
@@ -75,6 +76,7 @@ func newPairTable(q *Cuts) *pairTable {
 	}
 	best, least := pairShape{}, math.Inf(1)
 	crowd := make([]uint16, maxPairBuckets)
+search:
 	for _, spread := range [...]float64{0.5, 4, 16, 64, 1 << 10, 1 << 14, 1 << 20} {
 		for _, s := range [...]pairShape{
 			edgePairs(cuts, spread), edgePairs(cuts, -spread), centredPairs(cuts, cuts[q.n/2], spread),
@@ -84,8 +86,15 @@ func newPairTable(q *Cuts) *pairTable {
 				if !s.lay(size, spread) || s.buckets > maxPairBuckets {
 					continue
 				}
-				if cost := s.cost(cuts, crowd); cost < least {
+				cost, crowded := s.cost(cuts, crowd)
+				if cost < least {
 					least, best = cost, s
+				}
+				if least < goodPairs {
+					break search
+				}
+				if !crowded {
+					break
 				}
 			}
 		}
@@ -203,8 +212,8 @@ func (s *pairShape) ascending(visit func(bucket int)) {
 }
 
 // cost is about what ranking takes beyond the look-ups, in ns per 64 values, with as many values between any two cuts as
-// between any others; +Inf if buckets are too crowded.
-func (s *pairShape) cost(cuts []float32, crowd []uint16) float64 {
+// between any others; +Inf if buckets are too crowded. It also tells whether any bucket is.
+func (s *pairShape) cost(cuts []float32, crowd []uint16) (ns float64, isCrowded bool) {
 	crowd = crowd[:s.buckets]
 	clear(crowd)
 	for _, c := range cuts {
@@ -230,13 +239,13 @@ func (s *pairShape) cost(cuts []float32, crowd []uint16) float64 {
 	}
 	switch {
 	case most > maxPairCrowd:
-		return math.Inf(1)
+		return math.Inf(1), true
 	case excess <= maxPeels:
-		return cost + peel*float64(excess)
+		return cost + peel*float64(excess), excess > 0
 	}
 	// The chance that none of 64 values falls into a crowded bucket.
 	none := math.Pow(1-float64(crowded)/float64(len(cuts)+1), 64)
-	return cost + turn*(1-none)*float64(most-1)
+	return cost + turn*(1-none)*float64(most-1), true
 }
 
 // peeled returns the cuts to leave out: all but one of each crowded bucket if they are few. Of others, only those around

@@ -340,3 +340,32 @@ func FuzzRank(f *testing.F) {
 		checkRank(t, "fuzz", slices.Compact(cuts), nanLow, v)
 	})
 }
+
+// Narrow rounds as the language does, to the nearest even.
+func TestNarrow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for n := range 100 {
+		v := make([]float64, n)
+		for i := range v {
+			switch v[i] = math.Float64frombits(rng.Uint64()); rng.IntN(4) {
+			case 0:
+				v[i] = (float64(math.Float32frombits(rng.Uint32())) + float64(math.Float32frombits(rng.Uint32()))) / 2
+			case 1:
+				v[i] = rng.NormFloat64()
+			}
+		}
+		for _, k := range Tables() {
+			dst := make([]float32, n+1)
+			dst[n] = 7
+			k.Narrow(dst[:n], v)
+			for i, x := range v {
+				if want := float32(x); math.Float32bits(dst[i]) != math.Float32bits(want) && want == want {
+					t.Fatalf("%v, %d values: %v becomes %v, want %v", k.Tier, n, x, dst[i], want)
+				}
+			}
+			if dst[n] != 7 {
+				t.Fatalf("%v: wrote past %d values", k.Tier, n)
+			}
+		}
+	}
+}

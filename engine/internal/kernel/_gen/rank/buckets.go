@@ -25,13 +25,14 @@ const (
 // ranking is a way of finding the first cut to compare with.
 type ranking struct {
 	name string
-	load func(q reg.Register) func(x, k reg.VecVirtual) // constants, then the code for 8 values
+	load func(q reg.Register) func(x, k reg.VecVirtual) // constants, then the code for a vector of values
+	avx2 func(q reg.Register) func(x, k reg.VecVirtual)
 }
 
 var (
-	few    = ranking{"Few", loadFew}
-	linear = ranking{"Linear", loadLinear}
-	log    = ranking{"Log", loadLog}
+	few    = ranking{"Few", loadFew, loadFew256}
+	linear = ranking{"Linear", loadLinear, loadLinear256}
+	log    = ranking{"Log", loadLog, loadLog256}
 )
 
 // buckets512 ranks in double precision, 8 rows at a time and 64 to a turn, so that the look-ups of different rows

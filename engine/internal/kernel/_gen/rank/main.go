@@ -15,6 +15,17 @@ import (
 func main() { gen.File(write) }
 
 func write() {
+	narrow512()
+	narrow256()
+	for _, in := range []input{double, single} {
+		for _, how := range []ranking{few, linear, log} {
+			for _, out := range []code{byte8, word16} {
+				buckets256(in, how, out)
+			}
+		}
+	}
+	pairs256(false)
+	pairs256(true)
 	o := newOrders()
 	for _, in := range []input{double, single} {
 		pairs512(o, in, false)
@@ -78,7 +89,18 @@ func newOrders() *orders {
 	}
 }
 
-const group = 64 // rows per turn of a loop
+const (
+	group = 64  // rows per turn of a loop
+	block = 512 // rows that a caller takes at a time
+)
+
+// prefetch fetches n values of the next block: the processor's own prefetching forgets a column while others, and the
+// trees, have their turn.
+func prefetch(in input, v reg.Register, n int) {
+	for at := 0; at < n*in.size; at += 64 {
+		PREFETCHT1(gen.At(v, block*in.size+at))
+	}
+}
 
 // rows is a loop over groups of 64 rows of the caller's memory. The last group, if it is not whole, is copied to the
 // stack first, so that no load leaves the slice.
@@ -128,6 +150,7 @@ func (r *rows) each(body func(own reg.Register)) {
 	MOVQ(at, r.v)
 	Label("whole")
 	KMOVQ(r.own, own)
+	prefetch(r.in, r.v, group)
 	body(own)
 	ADDQ(I32(group*r.in.size), r.v)
 	ADDQ(I32(group*r.codeSize), r.dst)

@@ -41,7 +41,10 @@ func pairs512(o *orders, in input, centred bool) {
 	if centred {
 		name = "rankCentred"
 	}
-	gen.Func(name+in.name+"AVX512", "ranks n > 0 values by the pairTable q.", "func(dst *uint8, q *uint64, v "+in.param+", n int)")
+	name += in.name + "AVX512"
+	TEXT(name, 0, "func(dst *uint8, q *uint64, v "+in.param+", n int)") // the frame is too large for NOSPLIT
+	Pragma("noescape")
+	Doc(name + " ranks n > 0 values by the pairTable q.")
 	q := gen.Arg("q")
 	r := newRows(in, 1)
 	codes := AllocLocal(4 * group)
