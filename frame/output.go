@@ -57,12 +57,14 @@ func timestampType() arrow.DataType {
 	return &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
 }
 
-func constantType() *arrow.DictionaryType {
-	return &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+// constantOf is the type of a lineage column, which has one value in a batch: a row costs a byte.
+func constantOf(t arrow.DataType) *arrow.DictionaryType {
+	return &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: t}
 }
 
 // Schema returns the columns of Record: keys, scores, predicted label, model_version, run_id, scored_at, score_batch_id,
-// model_name, trained_at, git_sha, model_digest. Text lineage is dictionary<int8, utf8>, times are timestamp[us, UTC].
+// model_name, trained_at, git_sha, model_digest. Lineage columns are dictionaries with int8 indices, of int64, utf8, and
+// timestamp[us, UTC].
 func (o OutputSpec) Schema() *arrow.Schema {
 	fields := append([]arrow.Field{}, o.Keys...)
 	for _, name := range o.scoreColumns() {
@@ -72,16 +74,16 @@ func (o OutputSpec) Schema() *arrow.Schema {
 		fields = append(fields, arrow.Field{Name: o.ModelKey + "_predicted", Type: o.labels().typ(), Nullable: true})
 	}
 	add := func(name string, t arrow.DataType, nullable bool) {
-		fields = append(fields, arrow.Field{Name: name, Type: t, Nullable: nullable})
+		fields = append(fields, arrow.Field{Name: name, Type: constantOf(t), Nullable: nullable})
 	}
 	add(colVersion, arrow.PrimitiveTypes.Int64, false)
-	add(colRunID, constantType(), false)
+	add(colRunID, arrow.BinaryTypes.String, false)
 	add(colScoredAt, timestampType(), false)
-	add(colBatchID, constantType(), false)
-	add(colModelName, constantType(), false)
+	add(colBatchID, arrow.BinaryTypes.String, false)
+	add(colModelName, arrow.BinaryTypes.String, false)
 	add(colTrainedAt, timestampType(), true)
-	add(colGitSHA, constantType(), false)
-	add(colDigest, constantType(), false)
+	add(colGitSHA, arrow.BinaryTypes.String, false)
+	add(colDigest, arrow.BinaryTypes.String, false)
 	return arrow.NewSchema(fields, nil)
 }
 
@@ -169,48 +171,58 @@ func (o OutputSpec) Record(mem memory.Allocator, keys []arrow.Array, preds []flo
 	defer zeros.Release()
 	zeros.Resize(rows)
 	clear(zeros.Bytes())
-	text := func(v string) { cols = append(cols, constant(mem, zeros, rows, v)) }
-	cols = append(cols, repeated(mem, arrow.PrimitiveTypes.Int64, rows, s.ModelVersion, false))
-	text(s.RunID)
-	cols = append(cols, repeated(mem, timestampType(), rows, s.ScoredAt.UnixMicro(), false))
-	text(s.BatchID)
-	text(s.ModelName)
-	cols = append(cols, repeated(mem, timestampType(), rows, s.TrainedAt.UnixMicro(), s.TrainedAt.IsZero()))
-	text(s.GitSHA)
-	text(s.Digest)
+	add := func(value arrow.Array) {
+		cols = append(cols, constant(zeros, rows, value))
+		value.Release()
+	}
+	add(word64(mem, arrow.PrimitiveTypes.Int64, s.ModelVersion))
+	add(text(mem, s.RunID))
+	add(word64(mem, timestampType(), s.ScoredAt.UnixMicro()))
+	add(text(mem, s.BatchID))
+	add(text(mem, s.ModelName))
+	if s.TrainedAt.IsZero() {
+		cols = append(cols, absent(mem, zeros, rows))
+	} else {
+		add(word64(mem, timestampType(), s.TrainedAt.UnixMicro()))
+	}
+	add(text(mem, s.GitSHA))
+	add(text(mem, s.Digest))
 	return array.NewRecord(o.Schema(), cols, int64(rows)), nil
 }
 
-// repeated is a column of rows times the 64-bit value v, or of nulls.
-func repeated(mem memory.Allocator, t arrow.DataType, rows int, v int64, null bool) arrow.Array {
+// word64 is an array of one 64-bit value.
+func word64(mem memory.Allocator, t arrow.DataType, v int64) arrow.Array {
 	buf := memory.NewResizableBuffer(mem)
 	defer buf.Release()
-	buf.Resize(rows * arrow.Int64SizeBytes)
-	if null {
-		v = 0
-	}
-	dst := arrow.Int64Traits.CastFromBytes(buf.Bytes())
-	for i := range dst {
-		dst[i] = v
-	}
-	if !null {
-		return newArray(t, rows, nil, buf, 0)
-	}
+	buf.Resize(arrow.Int64SizeBytes)
+	arrow.Int64Traits.CastFromBytes(buf.Bytes())[0] = v
+	return newArray(t, 1, nil, buf, 0)
+}
+
+// text is an array of one text.
+func text(mem memory.Allocator, v string) arrow.Array {
+	b := array.NewStringBuilder(mem)
+	defer b.Release()
+	b.Append(v)
+	return b.NewArray()
+}
+
+// constant is a dictionary column of one entry; zeros holds its indices.
+func constant(zeros *memory.Buffer, rows int, value arrow.Array) arrow.Array {
+	d := array.NewDataWithDictionary(constantOf(value.DataType()), rows, []*memory.Buffer{nil, zeros}, 0, 0, value.Data().(*array.Data))
+	defer d.Release()
+	return array.MakeFromData(d)
+}
+
+// absent is a dictionary column of times that are all null.
+func absent(mem memory.Allocator, zeros *memory.Buffer, rows int) arrow.Array {
 	bitmap := memory.NewResizableBuffer(mem)
 	defer bitmap.Release()
 	bitmap.Resize((rows + 7) / 8)
 	clear(bitmap.Bytes())
-	return newArray(t, rows, bitmap, buf, rows)
-}
-
-// constant is a dictionary column of one entry; zeros holds its indices.
-func constant(mem memory.Allocator, zeros *memory.Buffer, rows int, v string) arrow.Array {
-	b := array.NewStringBuilder(mem)
-	defer b.Release()
-	b.Append(v)
-	dict := b.NewArray()
-	defer dict.Release()
-	d := array.NewDataWithDictionary(constantType(), rows, []*memory.Buffer{nil, zeros}, 0, 0, dict.Data().(*array.Data))
+	entry := word64(mem, timestampType(), 0)
+	defer entry.Release()
+	d := array.NewDataWithDictionary(constantOf(timestampType()), rows, []*memory.Buffer{bitmap, zeros}, rows, 0, entry.Data().(*array.Data))
 	defer d.Release()
 	return array.MakeFromData(d)
 }

@@ -185,9 +185,14 @@ func TestOutputOfARegression(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rec.Release()
-	at := rec.Column(rec.Schema().FieldIndices("trained_at")[0]).(*array.Timestamp)
-	if at.Value(1) != arrow.Timestamp(1700000000000000) {
+	at := rec.Column(rec.Schema().FieldIndices("trained_at")[0]).(*array.Dictionary)
+	if v := at.Dictionary().(*array.Timestamp).Value(at.GetValueIndex(1)); at.IsNull(1) || v != arrow.Timestamp(1700000000000000) {
 		t.Errorf("trained_at %v", at)
+	}
+	for _, f := range rec.Schema().Fields()[2:] { // a constant costs a byte a row
+		if d, ok := f.Type.(*arrow.DictionaryType); !ok || d.IndexType.ID() != arrow.INT8 {
+			t.Errorf("%s is %s, want a dictionary", f.Name, f.Type)
+		}
 	}
 	if got := names2((OutputSpec{ModelKey: "p", Task: forest.Regression, Width: 2}).Schema().Fields()[:2]); got != "p_score_0 p_score_1" {
 		t.Errorf("columns %s", got)

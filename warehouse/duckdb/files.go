@@ -28,7 +28,12 @@ func describeFiles(ctx context.Context, files string) (*arrow.Schema, error) {
 
 // snapshotFiles pins files where they are. A copy would also serve, but inputs may be larger than the free disk.
 func (w *Warehouse) snapshotFiles(ctx context.Context, in warehouse.Input) (warehouse.Ref, error) {
-	info, err := file.Stat(ctx, in.Files, file.Options{})
+	start := time.Now()
+	before, err := identifyFiles(in.Files)
+	if err != nil {
+		return warehouse.Ref{}, err
+	}
+	info, whole, err := checkFile(ctx, in)
 	if err != nil {
 		return warehouse.Ref{}, fmt.Errorf("reading %s: %w", in.Files, err)
 	}
@@ -37,6 +42,8 @@ func (w *Warehouse) snapshotFiles(ctx context.Context, in warehouse.Input) (ware
 		return warehouse.Ref{}, err
 	}
 	now := time.Now()
+	// The keys were read beside the digest: both saw the same only if nothing was written meanwhile.
+	whole = whole && before.contents == id.contents && !before.fresh(start)
 	schema, err := projectFiles(info.Schema, in)
 	if err != nil {
 		return warehouse.Ref{}, err
@@ -45,7 +52,7 @@ func (w *Warehouse) snapshotFiles(ctx context.Context, in warehouse.Input) (ware
 		return warehouse.Ref{}, emptyError(warehouse.Input{Files: in.Files})
 	}
 	rows := info.Rows
-	if in.DateColumn != "" || len(in.Keys) > 0 {
+	if in.DateColumn != "" || len(in.Keys) > 0 && !whole {
 		if rows, err = w.checkFileKeys(ctx, in, info); err != nil {
 			return warehouse.Ref{}, err
 		}
@@ -182,6 +189,22 @@ func (p *pinned) checkFiles(ctx context.Context) error {
 		return nil
 	}
 	return p.sameDigest(ctx)
+}
+
+// identifyFiles is identify for a path or glob. What does not exist has the identity of no files: who reads it says so.
+func identifyFiles(files string) (identity, error) {
+	paths, err := expand(files)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, filepath.ErrBadPattern) {
+		return identity{}, nil
+	}
+	if err != nil {
+		return identity{}, err
+	}
+	id, err := identify(paths)
+	if errors.Is(err, os.ErrNotExist) {
+		return identity{}, nil
+	}
+	return id, err
 }
 
 // expand lists the files of a path or glob, sorted. A path that exists is no glob.

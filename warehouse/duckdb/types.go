@@ -162,6 +162,9 @@ type field = arrow.Field
 
 // isUTC says that a value is an instant, which our tables store as UTC without saying so (D5).
 func isUTC(dt arrow.DataType) bool {
+	if d, ok := dt.(*arrow.DictionaryType); ok {
+		dt = d.ValueType
+	}
 	t, ok := dt.(*arrow.TimestampType)
 	return ok && t.TimeZone != ""
 }
