@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"fmt"
+	mathbits "math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -86,39 +87,52 @@ func TestExceed(t *testing.T) {
 	eachTier(t, func(t *testing.T, k *kernel.Table) {
 		r := random(2)
 		for _, cuts := range []int{0, 1, 2, 3, 4, 6, 7, 8, 9, 14, 15, 16, 17, 31, 62, 100, 127, 128, 200, 254, 255, 256, 300, 5000} {
-			least := 0
-			for 1<<least <= cuts {
-				least++
-			}
+			least := mathbits.Len(uint(cuts))
 			for _, n := range []int{least, min(least+1, 16), min(least+3, 16)} {
-				codes := make([]int, k.Rows())
-				for i := range codes {
-					codes[i] = r.IntN(1 << n)
-				}
-				codes[0], codes[1] = 0, 1<<n-1
-				p := kernel.Aligned[uint64](n * k.Words)
-				for row, c := range codes {
-					for b := range n {
-						setBit(p, b, row, k.Words, c>>b&1 == 1)
-					}
-				}
-				m := words(r, cuts+2, k.Words)
-				beyond := slices.Clone(m[cuts*k.Words:])
-				planes := slices.Clone(p)
-				k.Exceed(m, p, cuts, n)
-				for j := range cuts {
-					for row, c := range codes {
-						if bit(m, j, row, k.Words) != (c > j) {
-							t.Fatalf("%d cuts, %d planes: code %d is not said to be above %d, or the reverse", cuts, n, c, j)
-						}
-					}
-				}
-				if !slices.Equal(m[cuts*k.Words:], beyond) || !slices.Equal(p, planes) {
-					t.Fatalf("%d cuts, %d planes: a word was changed that is not a cut's", cuts, n)
-				}
+				exceeds(t, k, r, cuts, n)
 			}
 		}
 	})
+}
+
+func FuzzExceed(f *testing.F) {
+	f.Add(uint64(1), uint16(254), uint8(0))
+	f.Add(uint64(2), uint16(5000), uint8(2))
+	f.Fuzz(func(t *testing.T, seed uint64, cuts uint16, more uint8) {
+		for _, k := range kernel.Tables() {
+			exceeds(t, k, random(seed), int(cuts%8192), min(mathbits.Len16(cuts%8192)+int(more%4), 16))
+		}
+	})
+}
+
+// exceeds compares Exceed on random codes of n planes with comparisons of numbers.
+func exceeds(t *testing.T, k *kernel.Table, r *rand.Rand, cuts, n int) {
+	t.Helper()
+	codes := make([]int, k.Rows())
+	for i := range codes {
+		codes[i] = r.IntN(1 << n)
+	}
+	codes[0], codes[1] = 0, 1<<n-1
+	p := kernel.Aligned[uint64](n * k.Words)
+	for row, c := range codes {
+		for b := range n {
+			setBit(p, b, row, k.Words, c>>b&1 == 1)
+		}
+	}
+	m := words(r, cuts+2, k.Words)
+	beyond := slices.Clone(m[cuts*k.Words:])
+	planes := slices.Clone(p)
+	k.Exceed(m, p, cuts, n)
+	for j := range cuts {
+		for row, c := range codes {
+			if bit(m, j, row, k.Words) != (c > j) {
+				t.Fatalf("%d cuts, %d planes: code %d is not said to be above %d, or the reverse", cuts, n, c, j)
+			}
+		}
+	}
+	if !slices.Equal(m[cuts*k.Words:], beyond) || !slices.Equal(p, planes) {
+		t.Fatalf("%d cuts, %d planes: a word was changed that is not a cut's", cuts, n)
+	}
 }
 
 func TestAndNot(t *testing.T) {
