@@ -127,7 +127,7 @@ func (g *rowGroup[F]) score(s *rowScratch, b *Block, row int, acc []F) {
 			addLeaves(p, s.found[:n], g.leaves, acc)
 			continue
 		case rowBlocks:
-			g.k.Blocks(s.numbers[:n], p.blocks, p.starts, s.outcomes[:], s.places[:], &s.codes, 2*len(g.plan.sources))
+			g.k.Blocks(s.numbers[:n], p.blocks, p.levels, p.starts, s.outcomes[:], s.places[:], &s.codes, 2*len(g.plan.sources))
 		default:
 			outcomes := s.outcomes[:p.words]
 			g.k.Outcomes(outcomes, p.nodes, &s.codes, 2*len(g.plan.sources))
@@ -205,12 +205,12 @@ func (g *rowGroup[F]) cost() float64 {
 func (p *rowPart) cost() float64 {
 	switch p.kind {
 	case rowFlat:
-		return 1.7
+		return 1.9
 	case rowHeap:
 		return 2.5
 	case rowBlocks:
-		return 2 + 0.4*p.depth
+		return 2 + 1.5/float64(p.levels)*p.depth
 	default:
-		return 3 + 1.6*p.depth
+		return 3 + 2.7*p.depth
 	}
 }

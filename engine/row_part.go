@@ -24,6 +24,7 @@ type rowPart struct {
 
 	blocks []uint8  // rowBlocks: see kernel.RowTable.Blocks
 	starts []uint64 //
+	levels int      //
 
 	first int // rowWalk: the first tree in rowWalks
 }
@@ -182,13 +183,11 @@ func (p *rowPart) build(x *rowIndex, flush bool, trees []forest.Tree, part []int
 			flatLeft(t, numbers[at], p.left[kernel.FlatLeaves*i:])
 		case rowHeap:
 			heapPlaces(t, numbers[at], p.places[kernel.HeapLeaves*i:], func(node, place int) { put(i, place, node) })
-		case rowBlocks:
-			p.addBlocks(x, flush, t, numbers[at])
 		}
 	}
-	aligned := kernel.Aligned[uint8](len(p.blocks))
-	copy(aligned, p.blocks)
-	p.blocks = aligned
+	if p.kind == rowBlocks {
+		p.buildBlocks(x, flush, trees, part, numbers)
+	}
 	p.depth = float64(steps) / float64(max(leaves, 1))
 }
 
@@ -252,6 +251,25 @@ func heapPlaces(t *forest.Tree, number []int, places []uint8, put func(node, pla
 	}
 }
 
+// buildBlocks lays the trees out in blocks of as many levels as takes the least memory: blocks of many levels are left
+// sooner, but those of lopsided trees are half empty.
+func (p *rowPart) buildBlocks(x *rowIndex, flush bool, trees []forest.Tree, part []int, numbers [][]int) {
+	best := *p
+	for levels := kernel.MaxBlockLevels; levels >= kernel.MinBlockLevels; levels-- {
+		try := *p
+		try.levels = levels
+		for _, at := range part {
+			try.addBlocks(x, flush, &trees[at], numbers[at])
+		}
+		if best.blocks == nil || len(try.blocks) < len(best.blocks) {
+			best = try
+		}
+	}
+	*p = best
+	p.blocks = kernel.Aligned[uint8](len(best.blocks))
+	copy(p.blocks, best.blocks)
+}
+
 // addBlocks appends a tree's blocks, level by level.
 func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []int) {
 	p.starts = append(p.starts, uint64(len(p.starts))<<32|uint64(len(p.blocks)))
@@ -259,34 +277,31 @@ func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []in
 	if len(t.Nodes) == 0 {
 		queue[0] = ^0
 	}
-	const places = kernel.RowBlockPlaces
+	n := 1 << p.levels
 	for i := 0; i < len(queue); i++ {
-		var block [kernel.RowBlock]uint8
-		for place := range places {
-			block[places+place] = 255 // no code is above
-		}
-		var heap [2 * places]int32 // children by place; those below a leaf are the leaf
+		p.blocks = append(p.blocks, make([]uint8, 4*n)...)
+		block := p.blocks[len(p.blocks)-4*n:]
+		var heap [2 << kernel.MaxBlockLevels]int32 // children by place; those below a leaf are the leaf
 		heap[1] = queue[i]
-		for place := 1; place < places; place++ {
+		for place := 1; place < n; place++ {
 			at := heap[place]
-			left, right := at, at
+			heap[2*place], heap[2*place+1] = at, at
+			block[n+place] = 255 // no code is above
 			if at >= 0 {
-				n := &t.Nodes[at]
-				block[place], block[places+place] = x.column(newSplit(n, flush))
-				left, right = n.Left, n.Right
+				node := &t.Nodes[at]
+				block[place], block[n+place] = x.column(newSplit(node, flush))
+				heap[2*place], heap[2*place+1] = node.Left, node.Right
 			}
-			heap[2*place], heap[2*place+1] = left, right
 		}
-		for e, at := range heap[places:] {
+		for e, at := range heap[n : 2*n] {
 			var exit int
 			if at < 0 {
 				exit = number[^at]
 			} else {
-				exit = kernel.RowBlockOn + kernel.RowBlock*(len(queue)-i)
+				exit = kernel.RowBlockOn + 4*n*(len(queue)-i)
 				queue = append(queue, at)
 			}
-			binary.LittleEndian.PutUint16(block[2*places+2*e:], uint16(exit))
+			binary.LittleEndian.PutUint16(block[2*n+2*e:], uint16(exit))
 		}
-		p.blocks = append(p.blocks, block[:]...)
 	}
 }

@@ -21,11 +21,9 @@ const (
 	// HeapLeaves is the largest number of leaves of a heap tree, HeapDepth its depth.
 	HeapLeaves = 64
 	HeapDepth  = 6
-	// RowBlock is the size of a block of RowBlockLevels levels in bytes: the columns of its RowBlockPlaces places, their
-	// cuts, and 16-bit exits.
-	RowBlock       = 64
-	RowBlockLevels = 4
-	RowBlockPlaces = 1 << RowBlockLevels
+	// MinBlockLevels and MaxBlockLevels bound the levels of a block.
+	MinBlockLevels = 3
+	MaxBlockLevels = 4
 )
 
 // RowCodes is a row of codes.
@@ -123,11 +121,12 @@ type RowTable struct {
 	// len(numbers) is a multiple of 8.
 	Heap func(numbers []uint8, outcomes []uint64, places []uint8)
 
-	// Blocks writes the leaf numbers of len(numbers) trees of up to 256 leaves in blocks of RowBlock bytes; tree i is
-	// roots[i] = i<<32 plus the offset of its first block. In a block node j's children are 2*j and 2*j+1, the root is
-	// 1, and place 16+e, below the last node, has exit e: a leaf's number, or RowBlockOn plus the distance in bytes to
-	// the next block. items has room for len(roots) elements, places for the next multiple of 32.
-	Blocks func(numbers, blocks []uint8, roots, items []uint64, places []uint16, codes *RowCodes, columns int)
+	// Blocks writes the leaf numbers of len(numbers) trees of up to 256 leaves in blocks of so many levels. A block of n
+	// places is the columns of its nodes, their cuts, and n exits of 16 bits: 4*n bytes. Node j's children are 2*j and
+	// 2*j+1, the root is 1, and place n+e, below the last node, has exit e: a leaf's number, or RowBlockOn plus the
+	// distance in bytes to the next block. Tree i is roots[i] = i<<32 plus the offset of its first block. items has room
+	// for len(roots) elements, places for the next multiple of 32.
+	Blocks func(numbers, blocks []uint8, levels int, roots, items []uint64, places []uint16, codes *RowCodes, columns int)
 
 	// AtOnce is set where these functions are faster than walking the trees.
 	AtOnce bool
@@ -204,15 +203,16 @@ func rowHeap(numbers []uint8, outcomes []uint64, places []uint8) {
 	}
 }
 
-func rowBlocks(numbers, blocks []uint8, roots, _ []uint64, _ []uint16, codes *RowCodes, _ int) {
+func rowBlocks(numbers, blocks []uint8, levels int, roots, _ []uint64, _ []uint16, codes *RowCodes, _ int) {
+	n := 1 << levels
 	for i, at := range roots {
 		for {
-			b := (*[RowBlock]uint8)(blocks[uint32(at):])
+			b := blocks[uint32(at):][:4*n]
 			place := 1
-			for range RowBlockLevels {
-				place = 2*place + one(codes.Codes[b[place&15]] > b[RowBlockPlaces+place&15])
+			for range levels {
+				place = 2*place + one(codes.Codes[b[place]] > b[n+place])
 			}
-			exit := uint16(b[2*place&63]) | uint16(b[(2*place+1)&63])<<8
+			exit := uint16(b[2*place]) | uint16(b[2*place+1])<<8
 			if exit < RowBlockOn {
 				numbers[i] = uint8(exit)
 				break

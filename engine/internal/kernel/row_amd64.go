@@ -44,17 +44,32 @@ func rowFlatSum32AVX512(acc float32, outcomes *uint32, left *uint32, offsets *ui
 //go:noescape
 func rowHeapAVX512(numbers *uint8, outcomes *uint64, places *uint8, n int)
 
-// rowBlocks64AVX512 writes the leaf numbers of n trees.
+// rowBlocks3x64AVX512 writes the leaf numbers of n trees.
 //
 //go:noescape
-func rowBlocks64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+func rowBlocks3x64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
 
-// rowBlocks128AVX512 writes the leaf numbers of n trees.
+// rowBlocks3x128AVX512 writes the leaf numbers of n trees.
 //
 //go:noescape
-func rowBlocks128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+func rowBlocks3x128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
 
-// rowBlocks256AVX512 writes the leaf numbers of n trees.
+// rowBlocks3x256AVX512 writes the leaf numbers of n trees.
 //
 //go:noescape
-func rowBlocks256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+func rowBlocks3x256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+
+// rowBlocks4x64AVX512 writes the leaf numbers of n trees.
+//
+//go:noescape
+func rowBlocks4x64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+
+// rowBlocks4x128AVX512 writes the leaf numbers of n trees.
+//
+//go:noescape
+func rowBlocks4x128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+
+// rowBlocks4x256AVX512 writes the leaf numbers of n trees.
+//
+//go:noescape
+func rowBlocks4x256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)

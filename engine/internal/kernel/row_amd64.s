@@ -392,9 +392,236 @@ loop:
 	VZEROUPPER
 	RET
 
-// func rowBlocks64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// func rowBlocks3x64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
-TEXT ·rowBlocks64AVX512(SB), NOSPLIT, $0-56
+TEXT ·rowBlocks3x64AVX512(SB), NOSPLIT, $0-56
+	MOVQ         numbers+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         roots+16(FP), DX
+	MOVQ         items+24(FP), BX
+	MOVQ         places+32(FP), SI
+	MOVQ         codes+40(FP), DI
+	MOVQ         n+48(FP), R8
+	VMOVDQU64    (DI), Z0
+	MOVL         $0x00000001, DI
+	VPBROADCASTW DI, Z1
+
+pass:
+	XORQ DI, DI
+
+decide:
+	MOVL    (DX)(DI*8), R10
+	VMOVQ   (CX)(R10*1), X2
+	VPERMB  Z0, Z2, Z2
+	VPCMPUB $0x06, 8(CX)(R10*1), X2, K1
+	KMOVW   K1, (SI)(DI*2)
+	INCQ    DI
+	CMPQ    DI, R8
+	JLT     decide
+	XORQ    DI, DI
+
+descend:
+	VMOVDQU64  (SI)(DI*2), Z3
+	VMOVDQA64  Z1, Z4
+	VPSRLVW    Z4, Z3, Z5
+	VPADDW     Z4, Z4, Z4
+	VPTERNLOGQ $0xf8, Z1, Z5, Z4
+	VPSRLVW    Z4, Z3, Z5
+	VPADDW     Z4, Z4, Z4
+	VPTERNLOGQ $0xf8, Z1, Z5, Z4
+	VPSRLVW    Z4, Z3, Z5
+	VPADDW     Z4, Z4, Z4
+	VPTERNLOGQ $0xf8, Z1, Z5, Z4
+	VMOVDQU64  Z4, (SI)(DI*2)
+	ADDQ       $0x20, DI
+	CMPQ       DI, R8
+	JLT        descend
+	XORQ       DI, DI
+	XORQ       R9, R9
+
+exit:
+	MOVQ    (DX)(DI*8), R13
+	MOVL    4(DX)(DI*8), R12
+	MOVL    R13, R10
+	ADDQ    CX, R10
+	MOVWLZX (SI)(DI*2), R11
+	MOVWLZX (R10)(R11*2), R10
+	MOVB    R10, (AX)(R12*1)
+
+	// If the tree goes on, its item stays in the list.
+	MOVL  R10, R11
+	ANDL  $0x00007fff, R10
+	ADDQ  R10, R13
+	MOVQ  R13, (BX)(R9*8)
+	SHRL  $0x0f, R11
+	ADDQ  R11, R9
+	INCQ  DI
+	CMPQ  DI, R8
+	JLT   exit
+	MOVQ  BX, DX
+	MOVQ  R9, R8
+	TESTQ R9, R9
+	JNZ   pass
+	VZEROUPPER
+	RET
+
+// func rowBlocks3x128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
+TEXT ·rowBlocks3x128AVX512(SB), NOSPLIT, $0-56
+	MOVQ         numbers+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         roots+16(FP), DX
+	MOVQ         items+24(FP), BX
+	MOVQ         places+32(FP), SI
+	MOVQ         codes+40(FP), DI
+	MOVQ         n+48(FP), R8
+	VMOVDQU64    (DI), Z0
+	VMOVDQU64    64(DI), Z1
+	MOVL         $0x00000001, DI
+	VPBROADCASTW DI, Z2
+
+pass:
+	XORQ DI, DI
+
+decide:
+	MOVL     (DX)(DI*8), R10
+	VMOVQ    (CX)(R10*1), X3
+	VPERMI2B Z1, Z0, Z3
+	VPCMPUB  $0x06, 8(CX)(R10*1), X3, K1
+	KMOVW    K1, (SI)(DI*2)
+	INCQ     DI
+	CMPQ     DI, R8
+	JLT      decide
+	XORQ     DI, DI
+
+descend:
+	VMOVDQU64  (SI)(DI*2), Z4
+	VMOVDQA64  Z2, Z5
+	VPSRLVW    Z5, Z4, Z6
+	VPADDW     Z5, Z5, Z5
+	VPTERNLOGQ $0xf8, Z2, Z6, Z5
+	VPSRLVW    Z5, Z4, Z6
+	VPADDW     Z5, Z5, Z5
+	VPTERNLOGQ $0xf8, Z2, Z6, Z5
+	VPSRLVW    Z5, Z4, Z6
+	VPADDW     Z5, Z5, Z5
+	VPTERNLOGQ $0xf8, Z2, Z6, Z5
+	VMOVDQU64  Z5, (SI)(DI*2)
+	ADDQ       $0x20, DI
+	CMPQ       DI, R8
+	JLT        descend
+	XORQ       DI, DI
+	XORQ       R9, R9
+
+exit:
+	MOVQ    (DX)(DI*8), R13
+	MOVL    4(DX)(DI*8), R12
+	MOVL    R13, R10
+	ADDQ    CX, R10
+	MOVWLZX (SI)(DI*2), R11
+	MOVWLZX (R10)(R11*2), R10
+	MOVB    R10, (AX)(R12*1)
+
+	// If the tree goes on, its item stays in the list.
+	MOVL  R10, R11
+	ANDL  $0x00007fff, R10
+	ADDQ  R10, R13
+	MOVQ  R13, (BX)(R9*8)
+	SHRL  $0x0f, R11
+	ADDQ  R11, R9
+	INCQ  DI
+	CMPQ  DI, R8
+	JLT   exit
+	MOVQ  BX, DX
+	MOVQ  R9, R8
+	TESTQ R9, R9
+	JNZ   pass
+	VZEROUPPER
+	RET
+
+// func rowBlocks3x256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
+TEXT ·rowBlocks3x256AVX512(SB), NOSPLIT, $0-56
+	MOVQ         numbers+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         roots+16(FP), DX
+	MOVQ         items+24(FP), BX
+	MOVQ         places+32(FP), SI
+	MOVQ         codes+40(FP), DI
+	MOVQ         n+48(FP), R8
+	VMOVDQU64    (DI), Z0
+	VMOVDQU64    64(DI), Z1
+	VMOVDQU64    128(DI), Z2
+	VMOVDQU64    192(DI), Z3
+	MOVL         $0x00000001, DI
+	VPBROADCASTW DI, Z4
+
+pass:
+	XORQ DI, DI
+
+decide:
+	MOVL      (DX)(DI*8), R10
+	VMOVQ     (CX)(R10*1), X5
+	VMOVDQA64 Z5, Z6
+	VPMOVB2M  Z5, K1
+	VPERMI2B  Z1, Z0, Z5
+	VPERMI2B  Z3, Z2, Z6
+	VMOVDQU8  Z6, K1, Z5
+	VPCMPUB   $0x06, 8(CX)(R10*1), X5, K1
+	KMOVW     K1, (SI)(DI*2)
+	INCQ      DI
+	CMPQ      DI, R8
+	JLT       decide
+	XORQ      DI, DI
+
+descend:
+	VMOVDQU64  (SI)(DI*2), Z6
+	VMOVDQA64  Z4, Z7
+	VPSRLVW    Z7, Z6, Z8
+	VPADDW     Z7, Z7, Z7
+	VPTERNLOGQ $0xf8, Z4, Z8, Z7
+	VPSRLVW    Z7, Z6, Z8
+	VPADDW     Z7, Z7, Z7
+	VPTERNLOGQ $0xf8, Z4, Z8, Z7
+	VPSRLVW    Z7, Z6, Z8
+	VPADDW     Z7, Z7, Z7
+	VPTERNLOGQ $0xf8, Z4, Z8, Z7
+	VMOVDQU64  Z7, (SI)(DI*2)
+	ADDQ       $0x20, DI
+	CMPQ       DI, R8
+	JLT        descend
+	XORQ       DI, DI
+	XORQ       R9, R9
+
+exit:
+	MOVQ    (DX)(DI*8), R13
+	MOVL    4(DX)(DI*8), R12
+	MOVL    R13, R10
+	ADDQ    CX, R10
+	MOVWLZX (SI)(DI*2), R11
+	MOVWLZX (R10)(R11*2), R10
+	MOVB    R10, (AX)(R12*1)
+
+	// If the tree goes on, its item stays in the list.
+	MOVL  R10, R11
+	ANDL  $0x00007fff, R10
+	ADDQ  R10, R13
+	MOVQ  R13, (BX)(R9*8)
+	SHRL  $0x0f, R11
+	ADDQ  R11, R9
+	INCQ  DI
+	CMPQ  DI, R8
+	JLT   exit
+	MOVQ  BX, DX
+	MOVQ  R9, R8
+	TESTQ R9, R9
+	JNZ   pass
+	VZEROUPPER
+	RET
+
+// func rowBlocks4x64AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
+TEXT ·rowBlocks4x64AVX512(SB), NOSPLIT, $0-56
 	MOVQ         numbers+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         roots+16(FP), DX
@@ -468,9 +695,9 @@ exit:
 	VZEROUPPER
 	RET
 
-// func rowBlocks128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// func rowBlocks4x128AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
-TEXT ·rowBlocks128AVX512(SB), NOSPLIT, $0-56
+TEXT ·rowBlocks4x128AVX512(SB), NOSPLIT, $0-56
 	MOVQ         numbers+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         roots+16(FP), DX
@@ -545,9 +772,9 @@ exit:
 	VZEROUPPER
 	RET
 
-// func rowBlocks256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
+// func rowBlocks4x256AVX512(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
-TEXT ·rowBlocks256AVX512(SB), NOSPLIT, $0-56
+TEXT ·rowBlocks4x256AVX512(SB), NOSPLIT, $0-56
 	MOVQ         numbers+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         roots+16(FP), DX

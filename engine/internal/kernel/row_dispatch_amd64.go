@@ -52,20 +52,25 @@ func useRowAVX512(t *RowTable) {
 			rowHeapAVX512(&numbers[0], &outcomes[0], &places[0], n)
 		}
 	}
-	t.Blocks = func(numbers, blocks []uint8, roots, items []uint64, places []uint16, codes *RowCodes, columns int) {
+	t.Blocks = func(numbers, blocks []uint8, levels int, roots, items []uint64, places []uint16, codes *RowCodes, columns int) {
 		n := len(roots)
 		if n == 0 {
 			return
 		}
 		_, _, _ = numbers[n-1], items[n-1], places[(n+31)&^31-1]
-		out, b, r, s, p, c := &numbers[0], &blocks[0], &roots[0], &items[0], &places[0], &codes.Codes[0]
+		f := rowBlocks4x256AVX512
 		switch {
+		case levels == 3 && columns <= 64:
+			f = rowBlocks3x64AVX512
+		case levels == 3 && columns <= 128:
+			f = rowBlocks3x128AVX512
+		case levels == 3:
+			f = rowBlocks3x256AVX512
 		case columns <= 64:
-			rowBlocks64AVX512(out, b, r, s, p, c, n)
+			f = rowBlocks4x64AVX512
 		case columns <= 128:
-			rowBlocks128AVX512(out, b, r, s, p, c, n)
-		default:
-			rowBlocks256AVX512(out, b, r, s, p, c, n)
+			f = rowBlocks4x128AVX512
 		}
+		f(&numbers[0], &blocks[0], &roots[0], &items[0], &places[0], &codes.Codes[0], n)
 	}
 }

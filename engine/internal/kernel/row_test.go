@@ -277,34 +277,34 @@ func TestRowHeapTrees(t *testing.T) {
 	})
 }
 
-// layRowBlocks lays a tree out in blocks.
-func layRowBlocks(tree *rowTree, column, cut []int) []uint8 {
+// layRowBlocks lays a tree out in blocks of n places.
+func layRowBlocks(tree *rowTree, n int, column, cut []int) []uint8 {
 	var blocks []uint8
 	queue := []int{0}
 	if len(tree.children) == 0 {
 		queue[0] = ^0
 	}
 	for i := 0; i < len(queue); i++ {
-		var block [RowBlock]uint8
+		block := make([]uint8, 4*n)
 		heap := map[int]int{1: queue[i]}
-		for place := 1; place < 16; place++ {
+		for place := 1; place < n; place++ {
 			at := heap[place]
-			block[16+place] = 255
+			block[n+place] = 255
 			heap[2*place], heap[2*place+1] = at, at
 			if at >= 0 {
-				block[place], block[16+place] = uint8(column[at]), uint8(cut[at])
+				block[place], block[n+place] = uint8(column[at]), uint8(cut[at])
 				heap[2*place], heap[2*place+1] = tree.children[at][0], tree.children[at][1]
 			}
 		}
-		for e := range 16 {
-			exit := ^heap[16+e]
+		for e := range n {
+			exit := ^heap[n+e]
 			if exit < 0 {
-				exit = RowBlockOn | RowBlock*(len(queue)-i)
-				queue = append(queue, heap[16+e])
+				exit = RowBlockOn | 4*n*(len(queue)-i)
+				queue = append(queue, heap[n+e])
 			}
-			block[32+2*e], block[33+2*e] = uint8(exit), uint8(exit>>8)
+			block[2*n+2*e], block[2*n+2*e+1] = uint8(exit), uint8(exit>>8)
 		}
-		blocks = append(blocks, block[:]...)
+		blocks = append(blocks, block...)
 	}
 	return blocks
 }
@@ -318,7 +318,7 @@ func TestRowBlocks(t *testing.T) {
 			for i := range codes.Codes {
 				codes.Codes[i] = uint8(rng.Uint32())
 			}
-			n := 1 + rng.IntN(80)
+			n, levels := 1+rng.IntN(80), MinBlockLevels+rng.IntN(MaxBlockLevels-MinBlockLevels+1)
 			var blocks []uint8
 			var roots []uint64
 			want := make([]uint8, n)
@@ -329,11 +329,11 @@ func TestRowBlocks(t *testing.T) {
 					column[j], cut[j] = rng.IntN(columns), rng.IntN(255)
 				}
 				roots = append(roots, uint64(i)<<32|uint64(len(blocks)))
-				blocks = append(blocks, layRowBlocks(&tree, column, cut)...)
+				blocks = append(blocks, layRowBlocks(&tree, 1<<levels, column, cut)...)
 				want[i] = uint8(tree.leaf(func(node int) bool { return int(codes.Codes[column[node]]) > cut[node] }))
 			}
 			got := make([]uint8, n)
-			r.Blocks(got, blocks, roots, make([]uint64, n), make([]uint16, (n+31)&^31), &codes, columns)
+			r.Blocks(got, blocks, levels, roots, make([]uint64, n), make([]uint16, (n+31)&^31), &codes, columns)
 			if !slices.Equal(got, want) {
 				t.Fatalf("%d trees: got %v, want %v", n, got, want)
 			}

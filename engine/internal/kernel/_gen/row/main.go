@@ -2,6 +2,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -20,9 +22,11 @@ func write() {
 	flatSum(64)
 	flatSum(32)
 	heap()
-	blocks(64)
-	blocks(128)
-	blocks(256)
+	for _, levels := range []int{3, 4} {
+		for _, columns := range []int{64, 128, 256} {
+			blocks(levels, columns)
+		}
+	}
 }
 
 const (
@@ -267,9 +271,8 @@ func lookUp(table []reg.VecVirtual, at reg.VecVirtual) {
 // blocks is Blocks. All trees go through their first blocks, then those that go on through their next, in three steps:
 // outcomes of each block; places of 32 blocks at a time; exits. That the trees are many hides what each waits for, and
 // only the end of a step is a branch that cannot be foreseen.
-func blocks(columns int) {
-	name := map[int]string{64: "rowBlocks64AVX512", 128: "rowBlocks128AVX512", 256: "rowBlocks256AVX512"}[columns]
-	gen.Func(name, "writes the leaf numbers of n trees.",
+func blocks(levels, columns int) {
+	gen.Func(fmt.Sprintf("rowBlocks%dx%dAVX512", levels, columns), "writes the leaf numbers of n trees.",
 		"func(numbers *uint8, blocks *uint8, roots *uint64, items *uint64, places *uint16, codes *uint8, n int)")
 	out, blocks, from, items, places := gen.Arg("numbers"), gen.Arg("blocks"), gen.Arg("roots"), gen.Arg("items"), gen.Arg("places")
 	codes, n := gen.Arg("codes"), gen.Arg("n")
@@ -284,9 +287,13 @@ func blocks(columns int) {
 	{
 		at, k := ZMM(), K()
 		MOVL(gen.Indexed(from, i, 8, 0), block.As32())
-		VMOVDQU(gen.Indexed(blocks, block, 1, 0), at.AsX())
+		if levels == 3 {
+			VMOVQ(gen.Indexed(blocks, block, 1, 0), at.AsX())
+		} else {
+			VMOVDQU(gen.Indexed(blocks, block, 1, 0), at.AsX())
+		}
 		lookUp(table, at)
-		VPCMPUB(U8(above), gen.Indexed(blocks, block, 1, 16), at.AsX(), k)
+		VPCMPUB(U8(above), gen.Indexed(blocks, block, 1, 1<<levels), at.AsX(), k)
 		KMOVW(k, gen.Indexed(places, i, 2, 0))
 	}
 	INCQ(i)
@@ -298,7 +305,7 @@ func blocks(columns int) {
 		right, place, bit := ZMM(), ZMM(), ZMM()
 		VMOVDQU64(gen.Indexed(places, i, 2, 0), right)
 		VMOVDQA64(one, place)
-		for range 4 {
+		for range levels {
 			VPSRLVW(place, right, bit)
 			VPADDW(place, place, place)
 			VPTERNLOGQ(U8(0xf8), one, bit, place) // place | bit&one
