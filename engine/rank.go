@@ -23,6 +23,8 @@ type ranker struct {
 	singles [maxBlock]float32
 	table8  [maxBlock]uint8 // codes of a dictionary's values
 	table16 [maxBlock]uint16
+
+	categories kernel.Categories // of the column at hand
 }
 
 // codes8 writes the codes of rows from..from+n of c among q's cuts, of which there are at most kernel.MaxCuts8. n is at
@@ -63,91 +65,28 @@ func (k *ranker) codes16(dst []uint16, q *kernel.Cuts, c *Column, from, n int) {
 // zeros writes a bit for each row: bit r%64 of dst[r/64] is set iff row from+r is zero and not missing. Bits from n on
 // are arbitrary.
 func (k *ranker) zeros(dst []uint64, c *Column, from, n int, flush bool) {
-	v := c.values(k.doubles[:], from, n, &k.reading)
-	for len(v) > 0 {
-		rows := v[:min(word, len(v))]
-		var z uint64
-		for r, x := range rows {
-			z |= uint64(one(isZero(x, flush))) << (r & 63)
-		}
-		dst[0] = z
-		dst, v = dst[1:], v[len(rows):]
+	limit := 0.0
+	if flush {
+		limit = forest.ZeroThreshold
 	}
+	k.kernel.Zeros(dst, c.values(k.doubles[:], from, n, &k.reading), limit)
 }
 
 // slots writes the slots of rows from..from+n of a column of category codes.
 func (k *ranker) slots(dst []uint16, s *slotTable, c *Column, from, n int) {
 	dst = dst[:n]
+	k.categories = kernel.Categories{Slots: s.byCode, Low: -1, High: 1 << 31, None: s.none, NaN: s.nan}
+	if k.cast == forest.CastNonNegative {
+		k.categories.Low, k.categories.High = -math.SmallestNonzeroFloat64, 1<<24
+	}
 	if c.tabled(n) {
 		v := k.dictionary(c)
-		for i, x := range v {
-			k.table16[i] = s.slot(x, k.cast)
-		}
+		k.kernel.Slots(k.table16[:], &k.categories, v)
 		lookUp(dst, k.table16[:len(v)], s.nan, c, from)
 		patchNulls(dst, c, from, s.nan)
 		return
 	}
-	if k.reading.hasMissing || c.lookup || !k.intSlots(dst, s, c, from) {
-		for r, x := range c.values(k.doubles[:], from, n, &k.reading) {
-			dst[r] = s.slot(x, k.cast)
-		}
-		return
-	}
-	patchNulls(dst, c, from, s.nan)
-}
-
-// intSlots writes the slots of integers, nulls excepted; false for columns of other types.
-func (k *ranker) intSlots(dst []uint16, s *slotTable, c *Column, from int) bool {
-	switch c.kind {
-	case kindInt64:
-		slotsOf[int64](k, dst, s, c, from)
-	case kindInt32:
-		slotsOf[int32](k, dst, s, c, from)
-	case kindInt16:
-		slotsOf[int16](k, dst, s, c, from)
-	case kindInt8:
-		slotsOf[int8](k, dst, s, c, from)
-	case kindUint64:
-		slotsOf[uint64](k, dst, s, c, from)
-	case kindUint32:
-		slotsOf[uint32](k, dst, s, c, from)
-	case kindUint16:
-		slotsOf[uint16](k, dst, s, c, from)
-	case kindUint8:
-		slotsOf[uint8](k, dst, s, c, from)
-	default:
-		return false
-	}
-	return true
-}
-
-func slotsOf[I Index](k *ranker, dst []uint16, s *slotTable, c *Column, from int) {
-	byCode := s.byCode
-	for r, v := range elements[I](c)[from : from+len(dst)] {
-		switch u := uint64(v); {
-		case u < uint64(len(byCode)) && u < 1<<24: // float32 holds it, and every cast makes it a code
-			dst[r] = byCode[u]
-		case k.reading.single:
-			dst[r] = s.slot(float64(float32(v)), k.cast)
-		default:
-			dst[r] = s.slot(float64(v), k.cast)
-		}
-	}
-}
-
-// slot is the slot of x.
-func (s *slotTable) slot(x float64, cast forest.CategoryCast) uint16 {
-	if x != x {
-		return s.nan
-	}
-	code := categoryCode(x, cast)
-	switch {
-	case code < 0:
-		return s.none
-	case code < len(s.byCode):
-		return s.byCode[code]
-	}
-	return 0
+	k.kernel.Slots(dst, &k.categories, c.values(k.doubles[:], from, n, &k.reading))
 }
 
 // slotTable gives each category code its slot. Codes from len(byCode) on have slot 0.
@@ -209,11 +148,13 @@ func lookUp[C uint8 | uint16](dst, table []C, none C, c *Column, from int) {
 		lookUpIndex[uint8](dst, table, none, c, from)
 	case kindBits:
 		bitmap := elements[uint8](&Column{data: c.data, n: (c.offset + c.n + 7) / 8})
+		no, step := table[0], table[1]-table[0] // modulo 2^8 or 2^16
 		for base := 0; base < len(dst); base += word {
 			n := min(word, len(dst)-base)
 			w := bitsAt(bitmap, c.offset+from+base, n)
-			for i := range dst[base : base+n] {
-				dst[base+i] = table[w>>(i&63)&1]
+			out := dst[base : base+n]
+			for i := range out {
+				out[i] = no + C(w>>(i&63)&1)*step
 			}
 		}
 	default:

@@ -4,6 +4,16 @@
 
 package kernel
 
+// slotsAVX512 looks n > 0 category codes up in the Categories q.
+//
+//go:noescape
+func slotsAVX512(dst *uint16, q *uint64, v *float64, n int)
+
+// zerosAVX512 marks the values of n groups of 8 that are at most limit from zero.
+//
+//go:noescape
+func zerosAVX512(dst *uint8, v *float64, n int, limit float64)
+
 // narrowAVX512 rounds n values to float32.
 //
 //go:noescape

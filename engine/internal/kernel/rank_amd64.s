@@ -4,6 +4,295 @@
 
 #include "textflag.h"
 
+DATA rankUnpack<>+0(SB)/4, $0x00000000
+DATA rankUnpack<>+4(SB)/4, $0x00000004
+DATA rankUnpack<>+8(SB)/4, $0x00000008
+DATA rankUnpack<>+12(SB)/4, $0x0000000c
+DATA rankUnpack<>+16(SB)/4, $0x00000001
+DATA rankUnpack<>+20(SB)/4, $0x00000005
+DATA rankUnpack<>+24(SB)/4, $0x00000009
+DATA rankUnpack<>+28(SB)/4, $0x0000000d
+DATA rankUnpack<>+32(SB)/4, $0x00000002
+DATA rankUnpack<>+36(SB)/4, $0x00000006
+DATA rankUnpack<>+40(SB)/4, $0x0000000a
+DATA rankUnpack<>+44(SB)/4, $0x0000000e
+DATA rankUnpack<>+48(SB)/4, $0x00000003
+DATA rankUnpack<>+52(SB)/4, $0x00000007
+DATA rankUnpack<>+56(SB)/4, $0x0000000b
+DATA rankUnpack<>+60(SB)/4, $0x0000000f
+GLOBL rankUnpack<>(SB), RODATA|NOPTR, $64
+
+DATA rankWords<>+0(SB)/8, $0x0000000000000000
+DATA rankWords<>+8(SB)/8, $0x0000000000000002
+DATA rankWords<>+16(SB)/8, $0x0000000000000004
+DATA rankWords<>+24(SB)/8, $0x0000000000000006
+DATA rankWords<>+32(SB)/8, $0x0000000000000001
+DATA rankWords<>+40(SB)/8, $0x0000000000000003
+DATA rankWords<>+48(SB)/8, $0x0000000000000005
+DATA rankWords<>+56(SB)/8, $0x0000000000000007
+GLOBL rankWords<>(SB), RODATA|NOPTR, $64
+
+DATA rankEven<>+0(SB)/4, $0x00000000
+DATA rankEven<>+4(SB)/4, $0x00000002
+DATA rankEven<>+8(SB)/4, $0x00000004
+DATA rankEven<>+12(SB)/4, $0x00000006
+DATA rankEven<>+16(SB)/4, $0x00000008
+DATA rankEven<>+20(SB)/4, $0x0000000a
+DATA rankEven<>+24(SB)/4, $0x0000000c
+DATA rankEven<>+28(SB)/4, $0x0000000e
+DATA rankEven<>+32(SB)/4, $0x00000010
+DATA rankEven<>+36(SB)/4, $0x00000012
+DATA rankEven<>+40(SB)/4, $0x00000014
+DATA rankEven<>+44(SB)/4, $0x00000016
+DATA rankEven<>+48(SB)/4, $0x00000018
+DATA rankEven<>+52(SB)/4, $0x0000001a
+DATA rankEven<>+56(SB)/4, $0x0000001c
+DATA rankEven<>+60(SB)/4, $0x0000001e
+GLOBL rankEven<>(SB), RODATA|NOPTR, $64
+
+DATA rankOdd<>+0(SB)/4, $0x00000001
+DATA rankOdd<>+4(SB)/4, $0x00000003
+DATA rankOdd<>+8(SB)/4, $0x00000005
+DATA rankOdd<>+12(SB)/4, $0x00000007
+DATA rankOdd<>+16(SB)/4, $0x00000009
+DATA rankOdd<>+20(SB)/4, $0x0000000b
+DATA rankOdd<>+24(SB)/4, $0x0000000d
+DATA rankOdd<>+28(SB)/4, $0x0000000f
+DATA rankOdd<>+32(SB)/4, $0x00000011
+DATA rankOdd<>+36(SB)/4, $0x00000013
+DATA rankOdd<>+40(SB)/4, $0x00000015
+DATA rankOdd<>+44(SB)/4, $0x00000017
+DATA rankOdd<>+48(SB)/4, $0x00000019
+DATA rankOdd<>+52(SB)/4, $0x0000001b
+DATA rankOdd<>+56(SB)/4, $0x0000001d
+DATA rankOdd<>+60(SB)/4, $0x0000001f
+GLOBL rankOdd<>(SB), RODATA|NOPTR, $64
+
+// func slotsAVX512(dst *uint16, q *uint64, v *float64, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, BMI2, MMX+
+TEXT ·slotsAVX512(SB), NOSPLIT, $512-32
+	MOVQ         q+8(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSD 24(AX), Z0
+	VBROADCASTSD 32(AX), Z1
+	MOVWLZX      40(AX), SI
+	VPBROADCASTD SI, Y2
+	MOVWLZX      42(AX), SI
+	VPBROADCASTD SI, Y3
+	MOVQ         (AX), DI
+	MOVQ         8(AX), AX
+	DECQ         AX
+	VPBROADCASTD AX, Y4
+	MOVWLZX      (DI)(AX*2), SI
+	VPBROADCASTD SI, Y5
+	VMOVDQU64    rankWords<>+0(SB), Z6
+	VPTERNLOGD   $0xff, Y7, Y7, Y7
+	VPSRLD       $0x10, Y7, Y7
+
+group:
+	MOVQ      $-1, AX
+	CMPQ      BX, $0x40
+	JAE       whole
+	BZHIQ     BX, AX, AX
+	LEAQ      (SP), SI
+	MOVQ      AX, R8
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z (DX), K1, Z8
+	VMOVUPD   Z8, (SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 64(DX), K1, Z8
+	VMOVUPD   Z8, 64(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 128(DX), K1, Z8
+	VMOVUPD   Z8, 128(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 192(DX), K1, Z8
+	VMOVUPD   Z8, 192(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 256(DX), K1, Z8
+	VMOVUPD   Z8, 256(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 320(DX), K1, Z8
+	VMOVUPD   Z8, 320(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 384(DX), K1, Z8
+	VMOVUPD   Z8, 384(SI)
+	KMOVQ     R8, K1
+	SHRQ      $0x08, R8
+	VMOVUPD.Z 448(DX), K1, Z8
+	VMOVUPD   Z8, 448(SI)
+	MOVQ      SI, DX
+
+whole:
+	KMOVQ        AX, K1
+	PREFETCHT1   4096(DX)
+	PREFETCHT1   4160(DX)
+	PREFETCHT1   4224(DX)
+	PREFETCHT1   4288(DX)
+	PREFETCHT1   4352(DX)
+	PREFETCHT1   4416(DX)
+	PREFETCHT1   4480(DX)
+	PREFETCHT1   4544(DX)
+	VMOVUPD      (DX), Z8
+	VCMPPD       $0x1e, Z0, Z8, K2
+	VCMPPD       $0x11, Z1, Z8, K2, K2
+	VCMPPD       $0x03, Z8, Z8, K5
+	VCVTTPD2DQ   Z8, Y8
+	VPCMPUD      $0x01, Y4, Y8, K2, K3
+	VPCMPUD      $0x00, Y4, Y8, K2, K4
+	VXORPS       Y9, Y9, Y9
+	VPGATHERDD   (DI)(Y8*2), K3, Y9
+	VPANDD       Y7, Y9, Y9
+	VMOVDQA32    Y5, K4, Y9
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y9
+	VMOVDQA32    Y3, K5, Y9
+	VMOVUPD      64(DX), Z8
+	VCMPPD       $0x1e, Z0, Z8, K2
+	VCMPPD       $0x11, Z1, Z8, K2, K2
+	VCMPPD       $0x03, Z8, Z8, K5
+	VCVTTPD2DQ   Z8, Y10
+	VPCMPUD      $0x01, Y4, Y10, K2, K3
+	VPCMPUD      $0x00, Y4, Y10, K2, K4
+	VXORPS       Y8, Y8, Y8
+	VPGATHERDD   (DI)(Y10*2), K3, Y8
+	VPANDD       Y7, Y8, Y8
+	VMOVDQA32    Y5, K4, Y8
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y8
+	VMOVDQA32    Y3, K5, Y8
+	VMOVUPD      128(DX), Z13
+	VCMPPD       $0x1e, Z0, Z13, K2
+	VCMPPD       $0x11, Z1, Z13, K2, K2
+	VCMPPD       $0x03, Z13, Z13, K5
+	VCVTTPD2DQ   Z13, Y11
+	VPCMPUD      $0x01, Y4, Y11, K2, K3
+	VPCMPUD      $0x00, Y4, Y11, K2, K4
+	VXORPS       Y10, Y10, Y10
+	VPGATHERDD   (DI)(Y11*2), K3, Y10
+	VPANDD       Y7, Y10, Y10
+	VMOVDQA32    Y5, K4, Y10
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y10
+	VMOVDQA32    Y3, K5, Y10
+	VMOVUPD      192(DX), Z13
+	VCMPPD       $0x1e, Z0, Z13, K2
+	VCMPPD       $0x11, Z1, Z13, K2, K2
+	VCMPPD       $0x03, Z13, Z13, K5
+	VCVTTPD2DQ   Z13, Y11
+	VPCMPUD      $0x01, Y4, Y11, K2, K3
+	VPCMPUD      $0x00, Y4, Y11, K2, K4
+	VXORPS       Y13, Y13, Y13
+	VPGATHERDD   (DI)(Y11*2), K3, Y13
+	VPANDD       Y7, Y13, Y13
+	VMOVDQA32    Y5, K4, Y13
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y13
+	VMOVDQA32    Y3, K5, Y13
+	VMOVUPD      256(DX), Z14
+	VCMPPD       $0x1e, Z0, Z14, K2
+	VCMPPD       $0x11, Z1, Z14, K2, K2
+	VCMPPD       $0x03, Z14, Z14, K5
+	VCVTTPD2DQ   Z14, Y12
+	VPCMPUD      $0x01, Y4, Y12, K2, K3
+	VPCMPUD      $0x00, Y4, Y12, K2, K4
+	VXORPS       Y11, Y11, Y11
+	VPGATHERDD   (DI)(Y12*2), K3, Y11
+	VPANDD       Y7, Y11, Y11
+	VMOVDQA32    Y5, K4, Y11
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y11
+	VMOVDQA32    Y3, K5, Y11
+	VMOVUPD      320(DX), Z14
+	VCMPPD       $0x1e, Z0, Z14, K2
+	VCMPPD       $0x11, Z1, Z14, K2, K2
+	VCMPPD       $0x03, Z14, Z14, K5
+	VCVTTPD2DQ   Z14, Y12
+	VPCMPUD      $0x01, Y4, Y12, K2, K3
+	VPCMPUD      $0x00, Y4, Y12, K2, K4
+	VXORPS       Y14, Y14, Y14
+	VPGATHERDD   (DI)(Y12*2), K3, Y14
+	VPANDD       Y7, Y14, Y14
+	VMOVDQA32    Y5, K4, Y14
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y14
+	VMOVDQA32    Y3, K5, Y14
+	VMOVUPD      384(DX), Z15
+	VCMPPD       $0x1e, Z0, Z15, K2
+	VCMPPD       $0x11, Z1, Z15, K2, K2
+	VCMPPD       $0x03, Z15, Z15, K5
+	VCVTTPD2DQ   Z15, Y15
+	VPCMPUD      $0x01, Y4, Y15, K2, K3
+	VPCMPUD      $0x00, Y4, Y15, K2, K4
+	VXORPS       Y12, Y12, Y12
+	VPGATHERDD   (DI)(Y15*2), K3, Y12
+	VPANDD       Y7, Y12, Y12
+	VMOVDQA32    Y5, K4, Y12
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y12
+	VMOVDQA32    Y3, K5, Y12
+	VMOVUPD      448(DX), Z15
+	VCMPPD       $0x1e, Z0, Z15, K2
+	VCMPPD       $0x11, Z1, Z15, K2, K2
+	VCMPPD       $0x03, Z15, Z15, K5
+	VCVTTPD2DQ   Z15, Y15
+	VPCMPUD      $0x01, Y4, Y15, K2, K3
+	VPCMPUD      $0x00, Y4, Y15, K2, K4
+	VXORPS       Y16, Y16, Y16
+	VPGATHERDD   (DI)(Y15*2), K3, Y16
+	VPANDD       Y7, Y16, Y16
+	VMOVDQA32    Y5, K4, Y16
+	KNOTW        K2, K2
+	VMOVDQA32    Y2, K2, Y16
+	VMOVDQA32    Y3, K5, Y16
+	VINSERTI64X4 $0x01, Y8, Z9, Z8
+	VINSERTI64X4 $0x01, Y13, Z10, Z13
+	VINSERTI64X4 $0x01, Y14, Z11, Z14
+	VINSERTI64X4 $0x01, Y16, Z12, Z15
+	VPACKUSDW    Z13, Z8, Z8
+	VPACKUSDW    Z15, Z14, Z14
+	VPERMQ       Z8, Z6, Z8
+	VPERMQ       Z14, Z6, Z14
+	VMOVDQU16    Z8, K1, (CX)
+	KSHIFTRQ     $0x20, K1, K1
+	VMOVDQU16    Z14, K1, 64(CX)
+	ADDQ         $+512, DX
+	ADDQ         $+128, CX
+	SUBQ         $0x40, BX
+	JA           group
+	VZEROUPPER
+	RET
+
+// func zerosAVX512(dst *uint8, v *float64, n int, limit float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·zerosAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSD limit+24(FP), Z0
+	VPTERNLOGD   $0xff, Z1, Z1, Z1
+	VPSRLQ       $0x01, Z1, Z1
+
+loop:
+	VPANDQ (CX), Z1, Z2
+	VCMPPD $0x12, Z0, Z2, K1
+	KMOVB  K1, (AX)
+	ADDQ   $0x40, CX
+	INCQ   AX
+	DECQ   DX
+	JNZ    loop
+	VZEROUPPER
+	RET
+
 // func narrowAVX512(dst *float32, v *float64, n int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, MMX+
 TEXT ·narrowAVX512(SB), NOSPLIT, $0-24
@@ -2698,70 +2987,6 @@ out:
 done:
 	VZEROUPPER
 	RET
-
-DATA rankUnpack<>+0(SB)/4, $0x00000000
-DATA rankUnpack<>+4(SB)/4, $0x00000004
-DATA rankUnpack<>+8(SB)/4, $0x00000008
-DATA rankUnpack<>+12(SB)/4, $0x0000000c
-DATA rankUnpack<>+16(SB)/4, $0x00000001
-DATA rankUnpack<>+20(SB)/4, $0x00000005
-DATA rankUnpack<>+24(SB)/4, $0x00000009
-DATA rankUnpack<>+28(SB)/4, $0x0000000d
-DATA rankUnpack<>+32(SB)/4, $0x00000002
-DATA rankUnpack<>+36(SB)/4, $0x00000006
-DATA rankUnpack<>+40(SB)/4, $0x0000000a
-DATA rankUnpack<>+44(SB)/4, $0x0000000e
-DATA rankUnpack<>+48(SB)/4, $0x00000003
-DATA rankUnpack<>+52(SB)/4, $0x00000007
-DATA rankUnpack<>+56(SB)/4, $0x0000000b
-DATA rankUnpack<>+60(SB)/4, $0x0000000f
-GLOBL rankUnpack<>(SB), RODATA|NOPTR, $64
-
-DATA rankWords<>+0(SB)/8, $0x0000000000000000
-DATA rankWords<>+8(SB)/8, $0x0000000000000002
-DATA rankWords<>+16(SB)/8, $0x0000000000000004
-DATA rankWords<>+24(SB)/8, $0x0000000000000006
-DATA rankWords<>+32(SB)/8, $0x0000000000000001
-DATA rankWords<>+40(SB)/8, $0x0000000000000003
-DATA rankWords<>+48(SB)/8, $0x0000000000000005
-DATA rankWords<>+56(SB)/8, $0x0000000000000007
-GLOBL rankWords<>(SB), RODATA|NOPTR, $64
-
-DATA rankEven<>+0(SB)/4, $0x00000000
-DATA rankEven<>+4(SB)/4, $0x00000002
-DATA rankEven<>+8(SB)/4, $0x00000004
-DATA rankEven<>+12(SB)/4, $0x00000006
-DATA rankEven<>+16(SB)/4, $0x00000008
-DATA rankEven<>+20(SB)/4, $0x0000000a
-DATA rankEven<>+24(SB)/4, $0x0000000c
-DATA rankEven<>+28(SB)/4, $0x0000000e
-DATA rankEven<>+32(SB)/4, $0x00000010
-DATA rankEven<>+36(SB)/4, $0x00000012
-DATA rankEven<>+40(SB)/4, $0x00000014
-DATA rankEven<>+44(SB)/4, $0x00000016
-DATA rankEven<>+48(SB)/4, $0x00000018
-DATA rankEven<>+52(SB)/4, $0x0000001a
-DATA rankEven<>+56(SB)/4, $0x0000001c
-DATA rankEven<>+60(SB)/4, $0x0000001e
-GLOBL rankEven<>(SB), RODATA|NOPTR, $64
-
-DATA rankOdd<>+0(SB)/4, $0x00000001
-DATA rankOdd<>+4(SB)/4, $0x00000003
-DATA rankOdd<>+8(SB)/4, $0x00000005
-DATA rankOdd<>+12(SB)/4, $0x00000007
-DATA rankOdd<>+16(SB)/4, $0x00000009
-DATA rankOdd<>+20(SB)/4, $0x0000000b
-DATA rankOdd<>+24(SB)/4, $0x0000000d
-DATA rankOdd<>+28(SB)/4, $0x0000000f
-DATA rankOdd<>+32(SB)/4, $0x00000011
-DATA rankOdd<>+36(SB)/4, $0x00000013
-DATA rankOdd<>+40(SB)/4, $0x00000015
-DATA rankOdd<>+44(SB)/4, $0x00000017
-DATA rankOdd<>+48(SB)/4, $0x00000019
-DATA rankOdd<>+52(SB)/4, $0x0000001b
-DATA rankOdd<>+56(SB)/4, $0x0000001d
-DATA rankOdd<>+60(SB)/4, $0x0000001f
-GLOBL rankOdd<>(SB), RODATA|NOPTR, $64
 
 // func rankPairs64AVX512(dst *uint8, q *uint64, v *float64, n int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, MMX+

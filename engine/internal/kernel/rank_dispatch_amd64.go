@@ -63,6 +63,20 @@ func useRankAVX512(t *Table) {
 		}
 	}
 	t.Narrow = func(dst []float32, v []float64) { narrowBy(narrowAVX512, dst, v) }
+	t.Slots = func(dst []uint16, q *Categories, v []float64) {
+		if n := len(v); len(q.Slots) == 0 {
+			slots(dst, q, v)
+		} else if n > 0 {
+			slotsAVX512(&dst[:n][0], (*uint64)(unsafe.Pointer(q)), &v[0], n)
+		}
+	}
+	t.Zeros = func(dst []uint64, v []float64, limit float64) {
+		whole := len(v) &^ 63
+		if whole > 0 {
+			zerosAVX512((*uint8)(unsafe.Pointer(&dst[:whole/64][0])), &v[0], whole/8, limit)
+		}
+		zeros(dst[whole/64:], v[whole:], limit)
+	}
 }
 
 // rankPairs ranks by one of the two functions; false if the cuts have no pairTable.

@@ -7,9 +7,7 @@ import (
 	"os"
 	"slices"
 	"sort"
-	"syscall"
 	"testing"
-	"unsafe"
 )
 
 // rankCase is a set of cuts, and values that suit them.
@@ -239,82 +237,6 @@ func TestRankings(t *testing.T) {
 	}
 }
 
-// Any number of rows, at any address, and not a byte beyond them: the values end where memory does.
-func TestRankOfTails(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 7))
-	const page = 4096
-	memory, err := syscall.Mmap(-1, 0, 3*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Munmap(memory); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := syscall.Mprotect(memory[2*page:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	doubles := unsafe.Slice((*float64)(unsafe.Pointer(&memory[0])), 2*page/8)
-	singles := unsafe.Slice((*float32)(unsafe.Pointer(&memory[0])), 2*page/4)
-	for _, c := range []rankCase{
-		{"pairs", rng.NormFloat64, quantiles(rng.NormFloat64, 100)},
-		{"crowded pairs", rng.NormFloat64, distinct(rng.NormFloat64, 250)},
-		{"few", rng.NormFloat64, quantiles(rng.NormFloat64, 3)},
-		{"linear", rng.NormFloat64, distinct(rng.NormFloat64, 700)},
-		{"log", nil, distinct(func() float64 { return math.Exp(9 * rng.NormFloat64()) }, 700)},
-		{"search", nil, distinct(func() float64 { return math.Float64frombits(math.Float64bits(3) + rng.Uint64N(500)) }, 400)},
-	} {
-		if c.draw == nil {
-			c.draw = func() float64 { return c.cuts[rng.IntN(len(c.cuts))] * rng.Float64() * 2 }
-		}
-		for n := range 601 {
-			v := doubles[len(doubles)-n:]
-			copy(v, c.values(rng, n))
-			q := NewCuts(c.cuts, false)
-			dst8, dst16 := make([]uint8, n), make([]uint16, n)
-			for _, k := range Tables() {
-				k.Rank64x16(dst16, q, v)
-				for i, x := range v {
-					if int(dst16[i]) != naiveRank(c.cuts, false, x) {
-						t.Fatalf("%s, %v, 64x16, %d rows: row %d", c.name, k.Tier, n, i)
-					}
-				}
-				if q.N() > MaxCuts8 {
-					continue
-				}
-				k.Rank64x8(dst8, q, v)
-				for i, x := range v {
-					if int(dst8[i]) != naiveRank(c.cuts, false, x) {
-						t.Fatalf("%s, %v, 64x8, %d rows: row %d", c.name, k.Tier, n, i)
-					}
-				}
-			}
-			s := singles[len(singles)-n:]
-			for i, x := range c.values(rng, n) {
-				s[i] = float32(x)
-			}
-			for _, k := range Tables() {
-				k.Rank32x16(dst16, q, s)
-				for i, x := range s {
-					if int(dst16[i]) != naiveRank(c.cuts, false, float64(x)) {
-						t.Fatalf("%s, %v, 32x16, %d rows: row %d", c.name, k.Tier, n, i)
-					}
-				}
-				if q.N() > MaxCuts8 {
-					continue
-				}
-				k.Rank32x8(dst8, q, s)
-				for i, x := range s {
-					if int(dst8[i]) != naiveRank(c.cuts, false, float64(x)) {
-						t.Fatalf("%s, %v, 32x8, %d rows: row %d", c.name, k.Tier, n, i)
-					}
-				}
-			}
-		}
-	}
-}
-
 // FuzzRank takes the cuts and the values from bytes.
 func FuzzRank(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 1, 0, 0, 0, 0, 0, 0xf0, 0x3f}, uint8(1), false)
@@ -365,6 +287,77 @@ func TestNarrow(t *testing.T) {
 			}
 			if dst[n] != 7 {
 				t.Fatalf("%v: wrote past %d values", k.Tier, n)
+			}
+		}
+	}
+}
+
+// The slots of codes, of values that are none, and of missing ones, with tables of any length.
+func TestSlots(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 10))
+	for _, size := range []int{0, 1, 2, 50, 5000} {
+		q := &Categories{Slots: make([]uint16, size), None: 7, NaN: 65535}
+		for i := range q.Slots {
+			q.Slots[i] = uint16(rng.Uint32())
+		}
+		for _, limits := range [][2]float64{{-1, 1 << 31}, {-5e-324, 1 << 24}} {
+			q.Low, q.High = limits[0], limits[1]
+			for n := range 300 {
+				v := make([]float64, n)
+				for i := range v {
+					v[i] = [...]float64{
+						float64(rng.IntN(2*size + 2)), float64(size), float64(size - 1), float64(size) - 0.5, -rng.Float64(), -1,
+						math.Copysign(0, -1), 1 << 24, 1<<24 - 1, 1 << 31, 1<<31 - 0.5, math.Inf(1), math.Inf(-1), math.NaN(),
+						math.Float64frombits(rng.Uint64()), 1 << 32,
+					}[rng.IntN(16)]
+				}
+				for _, k := range Tables() {
+					dst := make([]uint16, n+1)
+					dst[n] = 4711
+					k.Slots(dst[:n], q, v)
+					for i, x := range v {
+						want := uint16(0)
+						switch {
+						case x != x:
+							want = q.NaN
+						case x <= q.Low || x >= q.High:
+							want = q.None
+						case math.Trunc(x) < float64(size):
+							want = q.Slots[int(math.Trunc(x))]
+						}
+						if dst[i] != want {
+							t.Fatalf("%v, %d codes: slot of %v is %d, want %d", k.Tier, size, x, dst[i], want)
+						}
+					}
+					if dst[n] != 4711 {
+						t.Fatalf("%v: wrote past %d rows", k.Tier, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Zeros are those up to the limit on either side.
+func TestZeros(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	for _, limit := range []float64{0, 1e-35} {
+		for n := range 520 {
+			v := make([]float64, n)
+			for i := range v {
+				v[i] = [...]float64{
+					0, math.Copysign(0, -1), limit, -limit, math.Nextafter(limit, 1), math.Nextafter(-limit, -1), math.NaN(),
+					math.Inf(1), math.Inf(-1), 5e-324, rng.NormFloat64(),
+				}[rng.IntN(11)]
+			}
+			for _, k := range Tables() {
+				dst := make([]uint64, (n+63)/64)
+				k.Zeros(dst, v, limit)
+				for i, x := range v {
+					if got := dst[i/64]>>(i%64)&1 == 1; got != (math.Abs(x) <= limit) {
+						t.Fatalf("%v, limit %v: %v is zero: %v", k.Tier, limit, x, got)
+					}
+				}
 			}
 		}
 	}

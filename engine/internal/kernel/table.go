@@ -63,6 +63,10 @@ type Table struct {
 	Rank32x8 func(dst []uint8, q *Cuts, v []float32)
 	// Rank32x16 is Rank64x16 for float32 values.
 	Rank32x16 func(dst []uint16, q *Cuts, v []float32)
+	// Slots writes the slots of the len(v) category codes v, which may lie anywhere, to dst.
+	Slots func(dst []uint16, q *Categories, v []float64)
+	// Zeros sets bit r%64 of dst[r/64] iff v[r] is from -limit to limit. Bits of the last word beyond v are arbitrary.
+	Zeros func(dst []uint64, v []float64, limit float64)
 	// Narrow rounds values, which may lie anywhere, to float32. dst is as long as v.
 	Narrow func(dst []float32, v []float64)
 
@@ -199,7 +203,7 @@ func newPortable(tier Tier, w int) *Table {
 	t.Exp64, t.Sigmoid64, t.Exp32, t.Sigmoid32 = exp64, sigmoid64, exp32, sigmoid32
 	t.Rank64x8, t.Rank64x16 = rank[float64, uint8], rank[float64, uint16]
 	t.Rank32x8, t.Rank32x16 = rank[float32, uint8], rank[float32, uint16]
-	t.Narrow = narrow
+	t.Slots, t.Zeros, t.Narrow = slots, zeros, narrow
 	t.Shapley, t.Above, t.AboveOrNaN = shapley, testAbove, testAboveOrNaN
 	t.Walk, t.WalkSets = walk, walkSets
 	t.Recode, t.RowMajor, t.WalkBlocks, t.WalkPair = recode, rowMajor, walkBlocks, walkPair

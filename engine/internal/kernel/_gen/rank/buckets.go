@@ -72,11 +72,7 @@ func buckets512(o *orders, in input, how ranking, out code) {
 			VCMPPD(Imm(unordered), x, x, missing)
 			VMOVDQA32(nan, missing, k)
 		}
-		var pairs [4]reg.VecVirtual
-		for j := range pairs {
-			pairs[j] = ZMM()
-			VINSERTI64X4(Imm(1), found[2*j+1], found[2*j].AsZ(), pairs[j])
-		}
+		pairs := joined(found)
 		VPACKUSDW(pairs[1], pairs[0], pairs[0])
 		VPACKUSDW(pairs[3], pairs[2], pairs[2])
 		if out == byte8 {
@@ -85,12 +81,26 @@ func buckets512(o *orders, in input, how ranking, out code) {
 			VMOVDQU8(pairs[0], own, gen.At(r.dst, 0))
 			return
 		}
-		VPERMQ(pairs[0], order, pairs[0])
-		VPERMQ(pairs[2], order, pairs[2])
-		VMOVDQU16(pairs[0], own, gen.At(r.dst, 0))
-		KSHIFTRQ(U8(32), own, own)
-		VMOVDQU16(pairs[2], own, gen.At(r.dst, 64))
+		storeWords(r, own, order, pairs[0], pairs[2])
 	})
+}
+
+// joined returns vectors of 16 codes made of those of 8.
+func joined(found [8]reg.VecVirtual) (pairs [4]reg.VecVirtual) {
+	for j := range pairs {
+		pairs[j] = ZMM()
+		VINSERTI64X4(Imm(1), found[2*j+1], found[2*j].AsZ(), pairs[j])
+	}
+	return pairs
+}
+
+// storeWords stores a group's packed codes of 16 bits.
+func storeWords(r *rows, own reg.Register, order, a, b reg.VecVirtual) {
+	VPERMQ(a, order, a)
+	VPERMQ(b, order, b)
+	VMOVDQU16(a, own, gen.At(r.dst, 0))
+	KSHIFTRQ(U8(32), own, own)
+	VMOVDQU16(b, own, gen.At(r.dst, 64))
 }
 
 // load loads values 8j to 8j+7 of the group as doubles.

@@ -15,6 +15,9 @@ import (
 func main() { gen.File(write) }
 
 func write() {
+	o := newOrders()
+	slots512(o)
+	zeros512()
 	narrow512()
 	narrow256()
 	for _, in := range []input{double, single} {
@@ -26,7 +29,6 @@ func write() {
 	}
 	pairs256(false)
 	pairs256(true)
-	o := newOrders()
 	for _, in := range []input{double, single} {
 		pairs512(o, in, false)
 		pairs512(o, in, true)
