@@ -31,16 +31,25 @@ func newKernels[F float](t *kernel.Table) *kernels[F] {
 func (g *bitGroup[F]) add(k *kernels[F], s *bitScratch, b *Block, from, n int, acc []F, outputs int) {
 	g.plan.run(k.Table, s, b, from, n)
 	rows, groups := k.Rows(), (n+word-1)/word
-	ops, trees := 0, 0
+	var done bitRound
+	round, trees := 0, 0
 	for i := range g.batches {
 		batch := &g.batches[i]
-		k.Blend(s.arena, g.ops[ops:batch.ops])
+		for ; round < batch.rounds; round++ {
+			r := &g.rounds[round]
+			k.Blend(s.arena, g.steps[done.steps:r.steps])
+			if r.depth > 1 {
+				k.Trees(s.arena, r.depth, g.complete[done.complete:r.complete])
+			}
+			k.Blend(s.arena, g.joins[done.joins:r.joins])
+			done = *r
+		}
 		if batch.vector {
 			g.addVectors(k, s, g.trees[trees:batch.trees], acc, n, outputs)
 		} else {
 			k.sum(acc[batch.output*rows:(batch.output+1)*rows], s.arena, g.trees[trees:batch.trees], g.table, groups)
 		}
-		ops, trees = batch.ops, batch.trees
+		trees = batch.trees
 	}
 }
 

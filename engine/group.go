@@ -48,7 +48,7 @@ func nextGroup[F float](m *forest.Model, trees []forest.Tree, k *kernels[F], c k
 	}
 	return n, group[F]{
 		trees: n, bits: g,
-		why: fmt.Sprintf("%d splits, %d operations for %d rows", plan.size, len(g.ops), k.Rows()),
+		why: fmt.Sprintf("%d splits, %d operations for %d rows", plan.size, g.operations(), k.Rows()),
 	}
 }
 
@@ -65,9 +65,14 @@ func smallTree(m *forest.Model, t *forest.Tree) bool {
 	return true
 }
 
+// operations is the number of operations that find the leaf numbers of a block.
+func (g *bitGroup[F]) operations() int {
+	return len(g.steps) + len(g.complete) + len(g.joins) // a complete tree takes as many as it has splits, nearly
+}
+
 // blockCost estimates what a block takes, however few its rows.
 func blockCost[F float](g *bitGroup[F]) float64 {
-	return costMask*float64(g.plan.size) + costBitOp*float64(len(g.ops)) + costBitTree*float64(len(g.trees)) +
+	return costMask*float64(g.plan.size) + costBitOp*float64(g.operations()) + costBitTree*float64(len(g.trees)) +
 		costRank*float64(len(g.plan.numeric)+len(g.plan.sets))
 }
 
