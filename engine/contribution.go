@@ -43,11 +43,11 @@ func (p *Program) ContributionsParallel(dst []float64, b *Block, threads int) er
 	if n := b.rows * p.outputs * (len(p.features) + 1); len(dst) < n {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), n, ErrShape)
 	}
-	if threads <= 1 || b.rows <= c.decider.stride {
+	if threads <= 1 || b.rows <= c.rows {
 		c.explain(dst, b, 0, b.rows)
 		return nil
 	}
-	parallel(b.rows, c.decider.stride, threads, func(from, to int) { c.explain(dst, b, from, to) })
+	parallel(b.rows, c.rows, threads, func(from, to int) { c.explain(dst, b, from, to) })
 	return nil
 }
 

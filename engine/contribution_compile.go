@@ -11,6 +11,7 @@ import (
 // contributions is the compiled form of a model for Program.Contributions.
 type contributions struct {
 	decider  *decider
+	rows     int // that are explained at a time, 8 to 64
 	features int // of the model
 	outputs  int
 	base     []float64
@@ -60,7 +61,8 @@ func (s size) max(o size) size { return size{max(s.nodes, o.nodes), max(s.frames
 const (
 	lapPoints   = 16      // at most in a lap
 	maxFrames   = 1 << 19 // float64s that frames may have, where laps of a point do with that
-	gameFrames  = 4 // arrays in a frame: kernel.GameNode.Frame
+	maxSums     = 1 << 22 // float64s that the sums of the rows at a time may have, if there are more than 8 rows
+	gameFrames  = 4       // arrays in a frame: kernel.GameNode.Frame
 	maxGameNode = 1<<28 - 1
 )
 
@@ -80,6 +82,10 @@ func newContributions(m *forest.Model, trees []forest.Tree, d *decider, all [][]
 		if m.Bias != nil {
 			c.bias[k] = m.Bias[k]
 		}
+	}
+	c.rows = d.stride
+	for c.rows > 8 && c.rows*len(d.reads)*m.Outputs > maxSums {
+		c.rows /= 2
 	}
 	c.base = append(c.base, m.Base...)
 	b := gameBuilder{c: c, rules: make(map[[2]int]*rule), above: make([]edge, len(d.reads))}

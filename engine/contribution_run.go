@@ -26,7 +26,7 @@ func (c *contributions) take() *contributionScratch {
 		turns:  make([]uint64, c.widest.nodes),
 		open:   make([]uint64, c.widest.nodes),
 		frames: kernel.Aligned[float64](c.widest.frames),
-		sums:   kernel.Aligned[float64](len(c.decider.reads) * c.outputs * c.decider.stride),
+		sums:   kernel.Aligned[float64](len(c.decider.reads) * c.outputs * c.rows),
 	}
 }
 
@@ -40,8 +40,8 @@ func (c *contributions) give(s *contributionScratch) {
 // explain writes the contributions of rows from..to of b to dst, which starts at row 0.
 func (c *contributions) explain(dst []float64, b *Block, from, to int) {
 	s := c.take()
-	for ; from < to; from += c.decider.stride {
-		n := min(c.decider.stride, to-from)
+	for ; from < to; from += c.rows {
+		n := min(c.rows, to-from)
 		c.decider.read(&s.moment, b, from, n)
 		clear(s.sums)
 		for i := range c.games {

@@ -317,6 +317,72 @@ func TestContributionsOfDeepTrees(t *testing.T) {
 	}
 }
 
+// Models with very many features or outputs are explained fewer rows at a time.
+func TestContributionsOfWideModels(t *testing.T) {
+	for _, c := range []struct{ features, outputs int }{{20_000, 1}, {2_000, 40}} {
+		m := stump()
+		m.Features, m.Trees, m.Outputs, m.Base, m.Iterations = nil, nil, c.outputs, make([]float64, c.outputs), 1
+		x := make([]float64, c.features*70)
+		for f := range c.features {
+			m.Features = append(m.Features, forest.Feature{Name: fmt.Sprint(f)})
+			m.Trees = append(m.Trees, forest.Tree{
+				Output: f % c.outputs, Nodes: []forest.Node{{Feature: int32(f), Threshold: 0.5, Left: ^0, Right: ^1}},
+				Leaves: []float64{float64(f), -float64(f)}, NodeCover: []float64{4}, LeafCover: []float64{3, 1},
+			})
+			for r := range 70 {
+				x[f*70+r] = float64((f + r) % 2)
+			}
+		}
+		p := mustCompile(t, m, engine.Options{Contributions: true})
+		b := p.NewBlock()
+		b.Reset(70)
+		for f := range c.features {
+			if err := b.Set(f, engine.Float64s(x[f*70:][:70])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := make([]float64, 70*c.outputs*(c.features+1))
+		if err := p.ContributionsParallel(got, b, 2); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			f, k, r := i%(c.features+1), i/(c.features+1)%c.outputs, i/(c.features+1)/c.outputs
+			want := 0.5 * float64(f)
+			if (f+r)%2 == 1 {
+				want = -1.5 * float64(f)
+			}
+			if f%c.outputs != k {
+				want = 0
+			}
+			if f < c.features && v != want {
+				t.Fatalf("%d features: row %d, output %d, feature %d: %v, want %v", c.features, r, k, f, v, want)
+			}
+		}
+	}
+}
+
+// FuzzContributions explains random models: sums are margins, and tiers agree.
+func FuzzContributions(f *testing.F) {
+	f.Add(uint64(1), uint64(2), uint8(3))
+	f.Add(uint64(7), uint64(0), uint8(64))
+	f.Fuzz(func(t *testing.T, a, b uint64, rows uint8) {
+		rng := rand.New(rand.NewPCG(a, b))
+		e := newExplained(rng, enginetest.Shape{Trees: 5, Leaves: 50, Features: 10, Outputs: 3, Chains: a%2 == 0}, 1+int(rows))
+		e.m.Arithmetic.Sum = forest.Float64
+		var want []float64
+		for _, tier := range engine.Tiers() {
+			e.o.Tier = tier
+			p := mustCompile(t, e.m, e.o)
+			got, block := e.of(t, p, 0, e.table.Rows, 1+int(rows)%3)
+			checkSums(t, p, block, got, 1e-12)
+			if want == nil {
+				want = got
+			}
+			sameBits(t, tier, got, want)
+		}
+	})
+}
+
 // Contributions and Leaves do not allocate once they have run, and serve many goroutines.
 func TestContributionsAllocateNothing(t *testing.T) {
 	e := newExplained(rand.New(rand.NewPCG(3, 3)), enginetest.Shape{Trees: 9, Leaves: 40, Features: 8, Outputs: 2}, 100)

@@ -30,16 +30,16 @@ func gaussLegendre(n int) (points, weights []float64) {
 		for range 100 {
 			p, before := 1.0, 0.0
 			for k := 1; k <= n; k++ {
-				p, before = (float64(2*k-1)*x*p-float64(k-1)*before)/float64(k), p
+				p, before = (float64(float64(2*k-1)*x*p)-float64(float64(k-1)*before))/float64(k), p
 			}
-			slope = float64(n) * (x*p - before) / (x*x - 1)
+			slope = float64(n) * (float64(x*p) - before) / (float64(x*x) - 1)
 			step := p / slope
 			x -= step
 			if math.Abs(step) < 1e-15 {
 				break
 			}
 		}
-		w := 1 / ((1 - x*x) * slope * slope)
+		w := 1 / ((1 - float64(x*x)) * slope * slope)
 		points[i], points[n-1-i] = (1-x)/2, (1+x)/2
 		weights[i], weights[n-1-i] = w, w
 	}
