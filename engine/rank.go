@@ -23,6 +23,7 @@ type ranker struct {
 	singles [maxBlock]float32
 	table8  [maxBlock]uint8 // codes of a dictionary's values
 	table16 [maxBlock]uint16
+	zero    [maxBlock / word]uint64
 
 	categories kernel.Categories // of the column at hand
 }
@@ -69,7 +70,8 @@ func (k *ranker) zeros(dst []uint64, c *Column, from, n int, flush bool) {
 	if flush {
 		limit = forest.ZeroThreshold
 	}
-	k.kernel.Zeros(dst, c.values(k.doubles[:], from, n, &k.reading), limit)
+	k.kernel.Zeros(k.zero[:], c.values(k.doubles[:], from, n, &k.reading), limit)
+	copy(dst[:(n+word-1)/word], k.zero[:]) // so that dst may be on the caller's stack
 }
 
 // slots writes the slots of rows from..from+n of a column of category codes.
