@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.engines, "engines", "", "only these engines, and the native library")
 	flag.StringVar(&o.tiers, "tier", "portable", "tiers of treeline to measure besides the processor's best, separated by commas")
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds (0: 5, or 3 with -quick)")
-	flag.Float64Var(&o.limit, "limit", 0, "seconds that a peer may compile a model (0: 900, or 60 with -quick)")
+	flag.Float64Var(&o.limit, "limit", 0, "seconds that a peer may compile a model (0: 600, C compilers 240; 60 with -quick)")
 	flag.BoolVar(&o.pipeline, "pipeline", false, "run bench/pipeline too; its goal counts")
 	flag.BoolVar(&o.report, "report", false, "measure nothing: report the last results")
 	flag.BoolVar(&o.readme, "readme", false, "write the headline numbers into README.md")

@@ -160,13 +160,17 @@ func (o *options) roundCount() int {
 	}
 }
 
-func (o *options) compileLimit() float64 {
+// compileLimit is how long a peer may compile a model. Those that were to give up before (lleaves at 500 trees of 127
+// leaves, C compilers at forests) take over 15 minutes; what users would wait for is done by then.
+func (o *options) compileLimit(engine string) float64 {
 	switch {
 	case o.limit > 0:
 		return o.limit
 	case o.quick:
 		return 60
+	case engine == "tl2cgen":
+		return 240
 	default:
-		return 900
+		return 600
 	}
 }

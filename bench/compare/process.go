@@ -98,8 +98,7 @@ func (p *process) receive(limit time.Duration) (answer, error) {
 	select {
 	case line, ok := <-p.answers:
 		if !ok {
-			err := p.cmd.Wait()
-			return a, fmt.Errorf("its process ended (%v): %w", err, errGone)
+			return a, fmt.Errorf("its process ended: %w", errors.Join(errGone, p.cmd.Wait()))
 		}
 		return a, json.Unmarshal(line, &a)
 	case <-time.After(limit):

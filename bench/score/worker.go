@@ -51,7 +51,7 @@ func (w *worker) load(c *command) (map[string]any, error) {
 	}
 	answer, err := w.engine.load(m)
 	if err != nil {
-		return map[string]any{"refused": err.Error()}, nil
+		return map[string]any{"refused": err.Error()}, nil //nolint:nilerr // a refusal is an answer: the table shows it
 	}
 	w.model, w.dst = m, make([]float64, m.meta.N*w.engine.width())
 	return answer, nil
