@@ -73,7 +73,7 @@ func newDeepGroup[F float](m *forest.Model, trees []forest.Tree, k *kernel.Table
 		}
 	}
 	for i := range g.parts {
-		g.codes = max(g.codes, g.rows*g.parts[i].width)
+		g.codes = max(g.codes, g.rows*max(1, g.parts[i].width)) // one where no tree has a split
 	}
 	return g
 }
