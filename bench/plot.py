@@ -14,17 +14,26 @@ import matplotlib.pyplot as plt  # noqa: E402
 matplotlib.rcParams["svg.hashsalt"] = "treeline"
 matplotlib.rcParams["svg.fonttype"] = "none"
 METADATA = {"Date": None}
-COLOURS = dict(
-    zip(
-        ["treeline", "treeline-portable", "lightgbm", "xgboost", "sklearn", "catboost"],
-        ["#c1121f", "#f4a261", "#1d3557", "#1d3557", "#1d3557", "#1d3557"],
-        strict=True,
-    )
-)
+NATIVE = "#1d3557"
+COLOURS = {
+    "treeline": "#c1121f",
+    "treeline-portable": "#f4a261",
+    "lightgbm": NATIVE,
+    "xgboost": NATIVE,
+    "sklearn": NATIVE,
+    "catboost": NATIVE,
+    "lleaves": "#2a9d8f",
+    "daal4py": "#8ab17d",
+    "sklearnex": "#588157",
+    "ydf": "#b5838d",
+    "tl2cgen": "#6d597a",
+    "onnxruntime": "#457b9d",
+    "leaves": "#a8a8a8",
+}
 
 
-def colour(engine, index):
-    return COLOURS.get(engine, plt.get_cmap("tab20c")(index % 20))
+def colour(engine):
+    return COLOURS.get(engine, "#e9c46a")
 
 
 def grid(n):
@@ -45,9 +54,10 @@ def by_model(results, path):
             key=lambda r: -r["ns_per_row"],
         )
         names = [r["engine"] + ("" if r["exact"] else " (inexact)") for r in rows]
-        bars = axis.barh(names, [r["ns_per_row"] for r in rows], color=[colour(r["engine"], i) for i, r in enumerate(rows)])
+        bars = axis.barh(names, [r["ns_per_row"] for r in rows], color=[colour(r["engine"]) for r in rows])
         axis.bar_label(bars, [f"{r['ns_per_row']:,.0f}" for r in rows], fontsize=7, padding=2)
         axis.set_xscale("log")
+        axis.minorticks_off()  # thousands of marks in the file
         axis.margins(x=0.25)
         axis.set_title(model, fontsize=9)
         axis.tick_params(labelsize=7)
@@ -64,14 +74,16 @@ def by_batch(results, path):
         for r in results:
             if r["model"] == model and r["threads"] == 1:
                 series[r["engine"]].append((r["batch"], r["ns_per_row"]))
-        for i, (engine, points) in enumerate(series.items()):
+        for engine, points in series.items():
             points.sort()
-            axis.plot(*zip(*points, strict=True), marker=".", label=engine, color=colour(engine, i), linewidth=1.2)
+            axis.plot(*zip(*points, strict=True), marker=".", label=engine, color=colour(engine), linewidth=1.2)
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.minorticks_off()
         axis.set_title(model, fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=5, ncol=2)
+    lines = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
+    figure.legend(lines.values(), lines.keys(), loc="lower right", fontsize=8, ncol=3)
     figure.suptitle("ns per row by batch size, 1 thread (logarithmic)", fontsize=11)
     figure.tight_layout()
     figure.savefig(path, metadata=METADATA)
