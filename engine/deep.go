@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"unsafe"
+
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
 )
@@ -45,6 +47,7 @@ const (
 	deepRows   = 8192            // rows that pass a tree before the next tree, if trees are large
 	deepCodes  = 1 << 19         // codes in scratch memory, if 64 rows have no more than that
 	deepNear   = 1 << 20         // bytes of trees that stay in the second-level cache with a batch
+	columnGap  = 32              // between columns of codes, so that they do not share cache sets
 	maxColumns = 1 << 16
 )
 
@@ -63,7 +66,7 @@ func newDeepGroup[F float](m *forest.Model, trees []forest.Tree, k *kernel.Table
 	g.compile(m, trees, k)
 	for i := range g.parts {
 		p := &g.parts[i]
-		if p.blocks != nil && p.blocks.bytes() > deepNear {
+		if p.bytes() > deepNear {
 			g.rows = deepRows
 		}
 	}
@@ -73,7 +76,7 @@ func newDeepGroup[F float](m *forest.Model, trees []forest.Tree, k *kernel.Table
 		}
 	}
 	for i := range g.parts {
-		g.codes = max(g.codes, g.rows*max(1, g.parts[i].width)) // one where no tree has a split
+		g.codes = max(g.codes, (g.rows+columnGap)*g.parts[i].width)
 	}
 	return g
 }
@@ -88,6 +91,17 @@ func (g *deepGroup[F]) newScratch(k *kernel.Table, rd reading, cast forest.Categ
 	}
 	s.ranker.kernel, s.ranker.reading, s.ranker.cast = k, rd, cast
 	return s
+}
+
+// bytes is the memory of the trees' nodes.
+func (p *deepPart[F]) bytes() int {
+	switch {
+	case p.blocks != nil:
+		return 4 * len(p.blocks.words)
+	case p.nodes != nil:
+		return int(unsafe.Sizeof(kernel.Node{})) * len(p.nodes.nodes)
+	}
+	return 0
 }
 
 // compile makes parts of trees: one, if they do not have too many columns.

@@ -73,9 +73,6 @@ func (p *deepPart[F]) cutBlocks(trees []forest.Tree, splits [][]codeNode) (order
 	return order
 }
 
-// bytes is the memory of all blocks.
-func (d *deepBlocks) bytes() int { return 4 * len(d.words) }
-
 // shallow reports whether no leaf is below more than so many splits.
 func shallow(t *forest.Tree, splits int) bool {
 	depth := make([]int8, len(t.Nodes))
@@ -225,6 +222,3 @@ func (p *deepPart[F]) prefetch(i, base, rows, n int) {
 	p.k.Prefetch(unsafe.Pointer(unsafe.SliceData(words)), 4*len(words))
 	p.k.Prefetch(unsafe.Pointer(unsafe.SliceData(leaves)), int(unsafe.Sizeof(f))*len(leaves))
 }
-
-// columnGap is between columns of codes, so that they do not share cache sets.
-const columnGap = 32

@@ -39,7 +39,7 @@ func (p *deepPart[F]) layNodes(trees []forest.Tree, splits [][]codeNode) (order 
 		}
 		order = append(order, leaves)
 	}
-	p.nodes, p.width = d, len(p.plan.columns)
+	p.nodes, p.width = d, max(1, len(p.plan.columns)) // leaves read column 0
 	return order, true
 }
 
@@ -87,15 +87,16 @@ func (d *deepNodes) add(t *forest.Tree, splits []codeNode, plan *codePlan) (orde
 
 // addNodes is add for trees of nodes.
 func (p *deepPart[F]) addNodes(s *deepScratch, b *Block, from, n int, acc []F, stride int) {
-	p.plan.fill(s.codes, n, &s.ranker, b, from, n, p.flush)
+	rows := n + columnGap
+	p.plan.fill(s.codes, rows, &s.ranker, b, from, n, p.flush)
 	for i := range p.nodes.trees {
 		t := &p.nodes.trees[i]
 		for base := 0; base < n; base += nodeBatch {
 			found := s.walk.Numbers[:min(nodeBatch, n-base)]
 			if t.sets != nil {
-				p.k.WalkSets(found, p.nodes.nodes, t.sets, s.codes[base:], n, t.root, t.depth)
+				p.k.WalkSets(found, p.nodes.nodes, t.sets, s.codes[base:], rows, t.root, t.depth)
 			} else {
-				p.k.Walk(found, p.nodes.nodes, s.codes[base:], n, t.root, t.depth)
+				p.k.Walk(found, p.nodes.nodes, s.codes[base:], rows, t.root, t.depth)
 			}
 			for r, at := range found {
 				found[r] = p.nodes.number[at]
@@ -105,5 +106,5 @@ func (p *deepPart[F]) addNodes(s *deepScratch, b *Block, from, n int, acc []F, s
 	}
 }
 
-// nodeBatch is the number of rows that walk in step: few enough that the last ones do not keep many waiting.
-const nodeBatch = 64
+// nodeBatch is the number of rows that walk in step.
+const nodeBatch = 128

@@ -24,21 +24,45 @@ type Sets struct {
 	Members []uint64
 }
 
-// walk finds the leaves of len(at) rows. All rows take a step before any takes the next, so that their steps overlap.
+// walk finds the leaves of len(at) <= MaxItems rows. All rows take a step before any takes the next, so that their steps
+// overlap. In deep trees, those that have come to a leaf are taken out now and then.
 func walk(at []uint32, nodes []Node, codes []uint16, stride, root, depth int) {
 	for r := range at {
 		at[r] = uint32(root)
 	}
-	for range depth {
-		moved := uint32(0)
+	for range min(depth, firstSteps) {
 		for r, i := range at {
-			n := nodes[i]
-			next := n.Next + above(codes[int(n.Column)*stride+r], n.Code)
-			moved |= next ^ i
-			at[r] = next
+			d := nodes[i]
+			at[r] = d.Next + above(codes[int(d.Column)*stride+r], d.Code)
 		}
-		if moved == 0 {
+	}
+	if depth > firstSteps {
+		walkOn(at, nodes, codes, stride, depth-firstSteps)
+	}
+}
+
+const (
+	firstSteps = 12 // of all rows
+	moreSteps  = 6  // before rows at leaves are taken out
+)
+
+// walkOn is the rest of a walk.
+func walkOn(at []uint32, nodes []Node, codes []uint16, stride, depth int) {
+	var rows [MaxItems]uint16
+	for ; depth > 0; depth -= moreSteps {
+		n := 0
+		for r, i := range at {
+			rows[n%MaxItems] = uint16(r)
+			n += one(nodes[i].Next != i)
+		}
+		if n == 0 {
 			return
+		}
+		for range min(depth, moreSteps) {
+			for _, r := range rows[:n] {
+				d := nodes[at[r]]
+				at[r] = d.Next + above(codes[int(d.Column)*stride+int(r)], d.Code)
+			}
 		}
 	}
 }
@@ -46,26 +70,41 @@ func walk(at []uint32, nodes []Node, codes []uint16, stride, root, depth int) {
 // above is 1 if a > b, else 0.
 func above(a, b uint16) uint32 { return (uint32(b) - uint32(a)) >> 31 }
 
-// walkSets is walk with nodes of both kinds, without branches on the kind.
+// walkSets is walk with nodes of both kinds.
 func walkSets(at []uint32, nodes []Node, sets *Sets, codes []uint16, stride, root, depth int) {
 	for r := range at {
 		at[r] = uint32(root)
 	}
-	for range depth {
-		moved := uint32(0)
+	for range min(depth, firstSteps) {
 		for r, i := range at {
-			n := nodes[i]
-			c := codes[int(n.Column)*stride+r]
-			isSet := uint32(int32(n.Next) >> 31) // all bits or none
-			word := sets.First[uint32(n.Code)&isSet] + uint32(c>>6)&isSet
-			in := uint32(sets.Members[word]>>(c&63)) & 1
-			right := above(c, n.Code)
-			next := n.Next&^SetNode + (right ^ (right^in)&isSet)
-			moved |= next ^ i
-			at[r] = next
-		}
-		if moved == 0 {
-			return
+			d := nodes[i]
+			at[r] = stepSets(d, codes[int(d.Column)*stride+r], sets)
 		}
 	}
+	var rows [MaxItems]uint16
+	for depth -= firstSteps; depth > 0; depth -= moreSteps {
+		n := 0
+		for r, i := range at {
+			rows[n%MaxItems] = uint16(r)
+			n += one(nodes[i].Next != i)
+		}
+		if n == 0 {
+			return
+		}
+		for range min(depth, moreSteps) {
+			for _, r := range rows[:n] {
+				d := nodes[at[r]]
+				at[r] = stepSets(d, codes[int(d.Column)*stride+int(r)], sets)
+			}
+		}
+	}
+}
+
+// stepSets is one step, without branches on the kind of node.
+func stepSets(d Node, c uint16, sets *Sets) uint32 {
+	isSet := uint32(int32(d.Next) >> 31) // all bits or none
+	word := sets.First[uint32(d.Code)&isSet] + uint32(c>>6)&isSet
+	in := uint32(sets.Members[word]>>(c&63)) & 1
+	right := above(c, d.Code)
+	return d.Next&^SetNode + (right ^ (right^in)&isSet)
 }
