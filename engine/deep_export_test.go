@@ -28,7 +28,7 @@ func (g *deepGroup[F]) info() string {
 		p := &g.parts[i]
 		s += fmt.Sprintf("part %d trees %d columns %d width %d leaves %d", i, len(p.trees), len(p.plan.columns), p.width, len(p.leaves))
 		if p.blocks != nil {
-			s += fmt.Sprintf(" blocks shifted %v bytes %d", p.blocks.shifted, p.blocks.bytes())
+			s += fmt.Sprintf(" blocks shifted %v bytes %d", p.blocks.shifted, p.bytes())
 		}
 		if p.nodes != nil {
 			s += fmt.Sprintf(" nodes %d", len(p.nodes.nodes))
