@@ -59,12 +59,18 @@ func (b *Bins) find(f Field) *FeatureBins {
 	return nil
 }
 
-// quantileEdges are the edges of bins with about equal numbers of the values, which are finite, and are sorted in place.
+// quantileEdges are the edges of bins with about equal numbers of the values, which are finite. It moves them.
 func quantileEdges(values []float64, bins int) []float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	slices.Sort(values)
+	at := make([]int, 0, bins+1)
+	for k := range bins + 1 { // the smallest and the largest value are the first and the last
+		if p := k * (len(values) - 1) / bins; k == 0 || p > at[len(at)-1] {
+			at = append(at, p)
+		}
+	}
+	pick(values, at)
 	low, high := values[0], values[len(values)-1]
 	edges := []float64{math.Nextafter(low, math.Inf(-1))}
 	if math.IsInf(edges[0], 0) {

@@ -136,3 +136,24 @@ func BenchmarkPipeline(b *testing.B) {
 		s.rec.Release()
 	}
 }
+
+// BenchmarkFill profiles and digests rows of one key and one probability.
+func BenchmarkFill(b *testing.B) {
+	const rows = 16_384
+	keys := array.NewInt64Builder(memory.DefaultAllocator)
+	rng := rand.New(rand.NewPCG(3, 4))
+	preds := make([]float64, rows)
+	for i := range rows {
+		keys.Append(int64(i))
+		preds[i] = rng.Float64()
+	}
+	p, h := newPart(true), &rowHasher{}
+	if err := h.bind([]arrow.Array{keys.NewArray()}); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.fill(preds, 1, nil, 0.5, h)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+}

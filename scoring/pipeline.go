@@ -114,6 +114,10 @@ func (p *flow) read(ctx context.Context) error {
 	if err != nil {
 		return p.steps.read.failed(ctx, fmt.Errorf("reading %s: %w", j.plan.source(), err))
 	}
+	// A stream that decodes beside its caller knows how long that takes; of others it is the time that they are waited for.
+	if s, ok := stream.(interface{ Busy() time.Duration }); ok {
+		defer func() { p.steps.read.busy.Store(int64(s.Busy())) }()
+	}
 	var first int64
 	for {
 		start := time.Now()

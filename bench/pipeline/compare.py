@@ -1,21 +1,32 @@
-"""compare.py WAREHOUSE.duckdb PYTHON.parquet...: are the daemon's probabilities bit-equal to LightGBM's?"""
+"""compare.py KEY NAME WAREHOUSE.duckdb TABLE FILE...: are all outputs equal, bit for bit, and have they the same columns?"""
 
 import sys
 
 import duckdb
 
+key, name, warehouse, table, first, *others = sys.argv[1:]
 con = duckdb.connect()
-con.execute(f"ATTACH '{sys.argv[1]}' AS nyc (READ_ONLY)")
-ours = "nyc.predictions.flight_scores"
-for path in sys.argv[2:]:
+con.execute(f"ATTACH '{warehouse}' AS w (READ_ONLY)")
+
+
+def columns(source):
+    return [row[0] for row in con.execute(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {source})").fetchall()]
+
+
+ours = f"'{first}'"
+sources = [f"w.{table}"] + [f"'{path}'" for path in others]
+for other in sources:
+    if columns(other) != columns(ours):
+        print(f"DIFFERENT columns: {columns(other)} of {other}, {columns(ours)} of {ours}")
+        sys.exit(0)
     rows, joined, different = con.execute(
         f"""SELECT (SELECT count(*) FROM {ours}), count(*),
-        count(*) FILTER (WHERE o.flights_probability IS DISTINCT FROM p.flights_probability
-                            OR o.flights_predicted IS DISTINCT FROM p.flights_predicted)
-        FROM {ours} o JOIN '{path}' p USING (flight_id)"""
+        count(*) FILTER (WHERE o.{name}_probability IS DISTINCT FROM p.{name}_probability
+                            OR o.{name}_predicted IS DISTINCT FROM p.{name}_predicted)
+        FROM {ours} o JOIN {other} p USING ({key})"""
     ).fetchone()
-    total = con.execute(f"SELECT count(*) FROM '{path}'").fetchone()[0]
+    total = con.execute(f"SELECT count(*) FROM {other}").fetchone()[0]
     if not (rows == joined == total) or different:
-        print(f"DIFFERENT from {path}: {rows} rows here, {total} there, {joined} joined, {different} differ")
+        print(f"DIFFERENT from {other}: {rows} rows here, {total} there, {joined} joined, {different} differ")
         sys.exit(0)
-print(f"equal: {rows} rows, bit for bit, against {len(sys.argv) - 2} Python variants")
+print(f"equal: {rows} rows, bit for bit, against {len(sources)} others")

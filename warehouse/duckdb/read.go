@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -79,6 +80,14 @@ type pinned struct {
 
 func (p *pinned) Schema() *arrow.Schema { return p.in.Schema() }
 func (p *pinned) Close() error          { return p.in.Close() }
+
+// Busy is the time that decoding took, as far as the stream below tells.
+func (p *pinned) Busy() time.Duration {
+	if s, ok := p.in.(interface{ Busy() time.Duration }); ok {
+		return s.Busy()
+	}
+	return 0
+}
 
 func (p *pinned) Next(ctx context.Context) (arrow.Record, error) {
 	if p.err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -27,6 +29,7 @@ type Stream struct {
 	threads int
 	closed  bool
 	err     error
+	busy    atomic.Int64 // nanoseconds of decoding
 }
 
 var _ warehouse.RecordStream = (*Stream)(nil)
@@ -157,7 +160,10 @@ func (s *Stream) decode(i int) {
 	p := s.queue[i]
 	defer close(p.out)
 	held := int64(0) // reserved for the record that is being decoded
+	var mark time.Time
 	err := s.run(p.task, func(rec arrow.Record) error {
+		s.busy.Add(int64(time.Since(mark)))
+		defer func() { mark = time.Now() }()
 		actual := recordBytes(rec)
 		s.budget.adjust(actual - held)
 		held = 0
@@ -176,6 +182,7 @@ func (s *Stream) decode(i int) {
 			return false
 		}
 		held = p.task.estimate()
+		mark = time.Now()
 		return true
 	})
 	s.budget.release(held)
@@ -204,6 +211,9 @@ func (s *Stream) send(out chan<- item, it item) bool {
 		return false
 	}
 }
+
+// Busy is the time that the workers have decoded, summed over them; what they waited is no part of it.
+func (s *Stream) Busy() time.Duration { return time.Duration(s.busy.Load()) }
 
 // Close ends the workers and releases what they decoded. It waits for them.
 func (s *Stream) Close() error {
