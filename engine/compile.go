@@ -21,8 +21,8 @@ type Options struct {
 	// Tier forces a tier of kernels, "portable", "avx2" or "avx512"; empty means what the environment variable
 	// TREELINE_ENGINE_TIER says, or else the fastest that the processor has. All give the same bits.
 	Tier string
-	// Contributions compiles what Program.Contributions needs, some 80 to 200 bytes a node; Leaves what Program.Leaves and
-	// Program.TreeMargins need, some 40.
+	// Contributions compiles what Program.Contributions needs, some 130 bytes a node; Leaves what Program.Leaves and
+	// Program.TreeMargins need, some 60.
 	Contributions, Leaves bool
 }
 

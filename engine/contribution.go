@@ -20,9 +20,10 @@ var ErrNotCompiled = errors.New("engine: program was compiled without this outpu
 //
 // The values are those of path-dependent TreeSHAP (Lundberg, Erion, Lee 2018), as LightGBM's pred_contrib and XGBoost's
 // pred_contribs give them: where a feature is not known, rows go both ways in the proportion of the training rows'
-// weights. They are computed in double precision, whatever the library's arithmetic, without subtracting large numbers:
-// for a model with double sums they add up to the margin within 1e-12 of the largest of the values in practice. A row's
-// own base margin (SetBaseMargin) is part of the expected value. Features that no split reads contribute 0.
+// weights. They are computed in double precision, whatever the library's arithmetic, and depth costs no accuracy: for a
+// model with double sums they add up to the margin within 1e-12 of the largest of the values. A row's own base margin
+// (SetBaseMargin) is part of the expected value. Features that no split reads contribute 0. Leaves that are not finite,
+// which forest.Model.NonFiniteLeaves announces, make values that are not.
 //
 // It returns ErrShape as Score does, and ErrNotCompiled unless the program was compiled with Options.Contributions. A
 // row's values do not depend on other rows or on how rows are split over calls and goroutines. It does not allocate once

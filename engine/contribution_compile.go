@@ -62,6 +62,7 @@ const (
 	lapPoints   = 16      // at most in a lap
 	maxFrames   = 1 << 19 // float64s that frames may have, where laps of a point do with that
 	maxSums     = 1 << 22 // float64s that the sums of the rows at a time may have, if there are more than 8 rows
+	maxIdle     = 1 << 25 // words of the scratches that an idle program keeps, if they are more than one
 	gameFrames  = 4       // arrays in a frame: kernel.GameNode.Frame
 	maxGameNode = 1<<28 - 1
 )
@@ -71,7 +72,7 @@ func newContributions(m *forest.Model, trees []forest.Tree, d *decider, all [][]
 	c := &contributions{
 		decider: d, features: len(m.Features), outputs: m.Outputs,
 		expected: make([]float64, m.Outputs), factor: make([]float64, m.Outputs), divisor: make([]float64, m.Outputs),
-		bias: make([]float64, m.Outputs), free: make(chan *contributionScratch, idleScratch),
+		bias: make([]float64, m.Outputs),
 	}
 	counts := treeCounts[float64](trees, m.Outputs)
 	for k := range m.Outputs {
@@ -98,6 +99,8 @@ func newContributions(m *forest.Model, trees []forest.Tree, d *decider, all [][]
 			c.games = append(c.games, g)
 		}
 	}
+	words := c.widest.frames + 2*c.widest.nodes + len(d.reads)*(d.stride+m.Outputs*c.rows) + 1
+	c.free = make(chan *contributionScratch, min(idleScratch, max(1, maxIdle/words)))
 	return c, nil
 }
 
@@ -113,7 +116,7 @@ type edge struct {
 // gameBuilder compiles trees one after another.
 type gameBuilder struct {
 	c     *contributions
-	rules map[[2]int]*rule // by points and depth's limit of points in a lap
+	rules map[[2]int]*rule // by points in a lap and laps
 	above []edge           // by feature's place: its last edge on the way from the root
 
 	tree      *forest.Tree

@@ -77,7 +77,7 @@ func TestContributionsAreShapleyValues(t *testing.T) {
 					}
 					want := enginetest.Contributions(e.m, e.o, e.table.Row(r), base)
 					compareContributions(t, fmt.Sprintf("shape %d, seed %d, tier %s, row %d", s, seed, tier, r),
-						got[r*len(want):(r+1)*len(want)], want, 1e-11)
+						got[r*len(want):(r+1)*len(want)], want, 1e-12)
 				}
 				if t.Failed() {
 					t.FailNow()

@@ -72,6 +72,7 @@ func TestValidateRejects(t *testing.T) {
 		"empty vector leaf":    {func(m *forest.Model) { m.Trees[2].Leaves = nil }, 2, -1, "0 leaf values"},
 		"infinite leaf":        {func(m *forest.Model) { m.Trees[1].Leaves[0] = math.Inf(1) }, 1, -1, "not finite"},
 		"NaN leaf":             {func(m *forest.Model) { m.Trees[1].Leaves[0] = math.NaN() }, 1, -1, "not finite"},
+		"leaf names":           {func(m *forest.Model) { m.Trees[0].LeafNames = make([]int32, 1) }, 0, -1, "statistics"},
 		"statistics":           {func(m *forest.Model) { m.Trees[0].Gain = make([]float64, 1) }, 0, -1, "statistics"},
 		"float32 threshold":    {func(m *forest.Model) { m.Arithmetic.Input = forest.Float32; m.Trees[0].Nodes[0].Threshold = 0.1 }, 0, 0, "not a float32"},
 		"outputs":              {func(m *forest.Model) { m.Outputs = 0 }, -1, -1, "0 outputs"},
