@@ -103,3 +103,8 @@ func recodeAVX2(dst *uint16, src *uint16, n int, from int, to int)
 //
 //go:noescape
 func walkPrefetch(p *byte, n int)
+
+// walkNodes takes groups of eight rows up to 2*pairs steps further, until a group's rows are at leaves. stride is in bytes.
+//
+//go:noescape
+func walkNodes(at *uint32, nodes *byte, codes *uint16, stride int, groups int, pairs int)

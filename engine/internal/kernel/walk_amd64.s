@@ -1374,3 +1374,150 @@ loop:
 	DECQ       CX
 	JNZ        loop
 	RET
+
+// func walkNodes(at *uint32, nodes *byte, codes *uint16, stride int, groups int, pairs int)
+TEXT ·walkNodes(SB), NOSPLIT, $16-48
+	MOVQ groups+32(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ at+0(FP), AX
+	MOVQ nodes+8(FP), CX
+	MOVQ codes+16(FP), DX
+	MOVQ stride+24(FP), BX
+
+group:
+	MOVQ pairs+40(FP), SI
+	MOVQ SI, (SP)
+	MOVL (AX), SI
+	MOVL 4(AX), DI
+	MOVL 8(AX), R8
+	MOVL 12(AX), R9
+	MOVL 16(AX), R10
+	MOVL 20(AX), R11
+	MOVL 24(AX), R12
+	MOVL 28(AX), R13
+
+pair:
+	MOVL    $0x0000ffff, R14
+	MOVWLZX 2(CX)(SI*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(SI*8), BP
+	MOVL    4(CX)(SI*8), SI
+	CMPW    BP, (DX)(R15*1)
+	ADCL    $0x00, SI
+	MOVWLZX 2(CX)(DI*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(DI*8), BP
+	MOVL    4(CX)(DI*8), DI
+	CMPW    BP, 2(DX)(R15*1)
+	ADCL    $0x00, DI
+	MOVWLZX 2(CX)(R8*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R8*8), BP
+	MOVL    4(CX)(R8*8), R8
+	CMPW    BP, 4(DX)(R15*1)
+	ADCL    $0x00, R8
+	MOVWLZX 2(CX)(R9*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R9*8), BP
+	MOVL    4(CX)(R9*8), R9
+	CMPW    BP, 6(DX)(R15*1)
+	ADCL    $0x00, R9
+	MOVWLZX 2(CX)(R10*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R10*8), BP
+	MOVL    4(CX)(R10*8), R10
+	CMPW    BP, 8(DX)(R15*1)
+	ADCL    $0x00, R10
+	MOVWLZX 2(CX)(R11*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R11*8), BP
+	MOVL    4(CX)(R11*8), R11
+	CMPW    BP, 10(DX)(R15*1)
+	ADCL    $0x00, R11
+	MOVWLZX 2(CX)(R12*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R12*8), BP
+	MOVL    4(CX)(R12*8), R12
+	CMPW    BP, 12(DX)(R15*1)
+	ADCL    $0x00, R12
+	MOVWLZX 2(CX)(R13*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R13*8), BP
+	MOVL    4(CX)(R13*8), R13
+	CMPW    BP, 14(DX)(R15*1)
+	ADCL    $0x00, R13
+	MOVWLZX 2(CX)(SI*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(SI*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(SI*8), SI
+	CMPW    BP, (DX)(R15*1)
+	ADCL    $0x00, SI
+	MOVWLZX 2(CX)(DI*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(DI*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(DI*8), DI
+	CMPW    BP, 2(DX)(R15*1)
+	ADCL    $0x00, DI
+	MOVWLZX 2(CX)(R8*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R8*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R8*8), R8
+	CMPW    BP, 4(DX)(R15*1)
+	ADCL    $0x00, R8
+	MOVWLZX 2(CX)(R9*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R9*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R9*8), R9
+	CMPW    BP, 6(DX)(R15*1)
+	ADCL    $0x00, R9
+	MOVWLZX 2(CX)(R10*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R10*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R10*8), R10
+	CMPW    BP, 8(DX)(R15*1)
+	ADCL    $0x00, R10
+	MOVWLZX 2(CX)(R11*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R11*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R11*8), R11
+	CMPW    BP, 10(DX)(R15*1)
+	ADCL    $0x00, R11
+	MOVWLZX 2(CX)(R12*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R12*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R12*8), R12
+	CMPW    BP, 12(DX)(R15*1)
+	ADCL    $0x00, R12
+	MOVWLZX 2(CX)(R13*8), R15
+	IMULQ   BX, R15
+	MOVWLZX (CX)(R13*8), BP
+	ANDL    BP, R14
+	MOVL    4(CX)(R13*8), R13
+	CMPW    BP, 14(DX)(R15*1)
+	ADCL    $0x00, R13
+	CMPL    R14, $0x0000ffff
+	JEQ     done
+	DECQ    (SP)
+	JNZ     pair
+
+done:
+	MOVL SI, (AX)
+	MOVL DI, 4(AX)
+	MOVL R8, 8(AX)
+	MOVL R9, 12(AX)
+	MOVL R10, 16(AX)
+	MOVL R11, 20(AX)
+	MOVL R12, 24(AX)
+	MOVL R13, 28(AX)
+	ADDQ $0x20, AX
+	ADDQ $0x10, DX
+	DECQ 8(SP)
+	JNZ  group
+	RET

@@ -5,11 +5,11 @@ package kernel
 import "unsafe"
 
 // useWalkAVX2 puts the assembly of walk.go's functions into t.
-func useWalkAVX2(t *Table) { t.Recode = recode256 }
+func useWalkAVX2(t *Table) { t.Walk, t.Recode = walkScalar, recode256 }
 
 // useWalkAVX512 puts the assembly of walk.go's and blocks.go's functions into t.
 func useWalkAVX512(t *Table) {
-	t.RowMajor, t.Recode = rowMajor512, recode512
+	t.Walk, t.RowMajor, t.Recode = walkScalar, rowMajor512, recode512
 	t.WalkBlocks, t.WalkPair = walkBlocks512, walkPair512
 	t.AddItems64, t.AddItems32 = addItems64, addItems32
 	t.Prefetch = prefetch512
@@ -112,5 +112,21 @@ func addLeaves32(acc []float32, numbers []uint32, leaves []float32) {
 func prefetch512(p unsafe.Pointer, n int) {
 	if n > 0 {
 		walkPrefetch((*byte)(p), (n+63)/64)
+	}
+}
+
+// walkScalar is Walk eight rows at a time.
+func walkScalar(at []uint32, nodes []Node, codes []uint16, stride, root, depth int) {
+	groups := len(at) / 8
+	if rest := at[8*groups:]; len(rest) > 0 {
+		walk(rest, nodes, codes[8*groups:], stride, root, depth)
+	}
+	at = at[:8*groups]
+	for r := range at {
+		at[r] = uint32(root)
+	}
+	const pairs = 16 // of steps in a call
+	for ; depth > 0 && groups > 0; depth -= 2 * pairs {
+		walkNodes(&at[0], (*byte)(unsafe.Pointer(&nodes[0])), &codes[0], 2*stride, groups, min((depth+1)/2, pairs))
 	}
 }

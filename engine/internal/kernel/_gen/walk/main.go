@@ -26,6 +26,7 @@ func write() {
 	recode512()
 	recode256()
 	prefetch()
+	nodes()
 }
 
 // A row's codes are one register, or two in wide modes. In shift modes the highest bit of a node's column says that its
@@ -453,5 +454,54 @@ func prefetch() {
 	ADDQ(U8(64), p)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
+	RET()
+}
+
+// nodes walks eight rows at a time, in general registers: as fast as gathers, or faster, and any processor has them.
+func nodes() {
+	const lanes = 8
+	gen.Func("walkNodes", "takes groups of eight rows up to 2*pairs steps further, until a group's rows are at leaves. stride is in bytes.",
+		"func(at *uint32, nodes *byte, codes *uint16, stride, groups, pairs int)")
+	left, more := AllocLocal(8), AllocLocal(8)
+	t := gen.Arg("groups")
+	MOVQ(t, more)
+	at, nodes, codes, stride := gen.Arg("at"), gen.Arg("nodes"), gen.Arg("codes"), gen.Arg("stride")
+	Label("group")
+	t = gen.Arg("pairs")
+	MOVQ(t, left)
+	var i [lanes]reg.GPVirtual
+	for l := range i {
+		i[l] = GP64()
+		MOVL(gen.At(at, 4*l), i[l].As32())
+	}
+	Label("pair")
+	leaf := GP32()
+	MOVL(U32(0xffff), leaf)
+	for s := range 2 {
+		for l := range i {
+			column, code := GP64(), GP32()
+			MOVWLZX(gen.Indexed(nodes, i[l], 8, 2), column.As32())
+			IMULQ(stride, column)
+			MOVWLZX(gen.Indexed(nodes, i[l], 8, 0), code)
+			if s == 1 {
+				ANDL(code, leaf)
+			}
+			MOVL(gen.Indexed(nodes, i[l], 8, 4), i[l].As32())
+			CMPW(code.As16(), gen.Indexed(codes, column, 1, 2*l)) // carries if the row's code is above
+			ADCL(U8(0), i[l].As32())
+		}
+	}
+	CMPL(leaf, U32(0xffff)) // all were at leaves before the last step
+	JEQ(LabelRef("done"))
+	DECQ(left)
+	JNZ(LabelRef("pair"))
+	Label("done")
+	for l := range i {
+		MOVL(i[l].As32(), gen.At(at, 4*l))
+	}
+	ADDQ(U8(4*lanes), at)
+	ADDQ(U8(2*lanes), codes)
+	DECQ(more)
+	JNZ(LabelRef("group"))
 	RET()
 }
