@@ -9,17 +9,18 @@ type Block struct {
 	rows   int
 	cols   []Column
 	bound  []bool
+	wanted int // features that some split reads and that have no column yet
 	margin []float64
 }
 
 // NewBlock returns an empty Block for p.
 func (p *Program) NewBlock() *Block {
-	return &Block{p: p, cols: make([]Column, p.Features()), bound: make([]bool, p.Features())}
+	return &Block{p: p, cols: make([]Column, p.Features()), bound: make([]bool, p.Features()), wanted: len(p.reads)}
 }
 
 // Reset drops all columns and the base margin and sets the number of rows.
 func (b *Block) Reset(rows int) {
-	b.rows, b.margin = max(rows, 0), nil
+	b.rows, b.margin, b.wanted = max(rows, 0), nil, len(b.p.reads)
 	clear(b.cols)
 	clear(b.bound)
 }
@@ -38,6 +39,9 @@ func (b *Block) Set(feature int, c Column) error {
 	}
 	if err := c.check(); err != nil {
 		return fmt.Errorf("feature %d: %w", feature, err)
+	}
+	if !b.bound[feature] && b.p.used[feature] {
+		b.wanted--
 	}
 	b.cols[feature], b.bound[feature] = c, true
 	return nil

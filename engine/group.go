@@ -76,33 +76,45 @@ func blockCost[F float](g *bitGroup[F]) float64 {
 		costRank*float64(len(g.plan.numeric)+len(g.plan.sets))
 }
 
+// passCost estimates what a pass takes, however few its rows.
+func (g *deepGroup[F]) passCost(trees []forest.Tree) float64 {
+	cost := costDeepTree * float64(len(trees))
+	if g.rows > deepBatch {
+		for i := range trees {
+			cost += costDeepNode * float64(len(trees[i].Nodes))
+		}
+	}
+	return cost
+}
+
 // size settles how many rows are scored in a pass, and which are few.
 func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, c kernelChoice) {
 	rows := m.k.Rows()
 	cost, onlyDeep := 0.0, true
 	m.chunk = rows
+	first := 0
 	for i := range m.groups {
-		if g := m.groups[i].deep; g != nil {
+		group := &m.groups[i]
+		if g := group.deep; g != nil {
 			m.chunk = max(m.chunk, (g.rows+rows-1)/rows*rows)
-			continue
+			cost += g.passCost(trees[first : first+group.trees])
+		} else {
+			onlyDeep = false
+			m.words = max(m.words, group.bits.words)
+			cost += blockCost(group.bits)
 		}
-		onlyDeep = false
-		m.words = max(m.words, m.groups[i].bits.words)
-		cost += blockCost(m.groups[i].bits)
+		first += group.trees
 	}
 	m.blocks, m.plain = layout{rows, m.k.order}, layout{m.chunk, &inOrder}
 	if onlyDeep {
 		m.blocks = m.plain
 	}
-	if onlyDeep || c != anyKernel {
+	if c != anyKernel {
 		return
 	}
 	l := newLeafTable[F](trees, f.Outputs)
 	if m.single = newRowGroup(f, trees, l, &m.k.Row, m.arithmetic.reading); m.single == nil {
 		return
 	}
-	m.few = max(1, int(cost/m.single.cost()))
-	if len(m.groups) == 1 {
-		m.few = min(m.few, rows-1)
-	}
+	m.few = min(max(1, int(cost/m.single.cost())), rows-1)
 }

@@ -19,12 +19,13 @@ type machine[F float] struct {
 	scale      F
 	bias       []F // nil for none
 	groups     []group[F]
-	single     *rowGroup[F] // all trees, for blocks of few rows; nil if the groups are as fast
-	few        int          // rows up to which single is used
-	chunk      int          // rows per pass, a multiple of k.Rows()
-	words      int          // of the arena that the groups need
-	blocks     layout       // of accumulators between groups
-	plain      layout       // of accumulators of deep groups
+	single     *rowGroup[F]               // all trees, for blocks of few rows; nil if the groups are as fast
+	few        int                        // rows up to which single is used
+	chunk      int                        // rows per pass, a multiple of k.Rows()
+	words      int                        // of the arena that the groups need
+	blocks     layout                     // of accumulators between groups
+	plain      layout                     // of accumulators of deep groups
+	last       atomic.Pointer[scratch[F]] // given back last: what one goroutine uses again and again
 	free       chan *scratch[F]
 }
 
@@ -55,6 +56,9 @@ var inOrder = func() (o [word]uint8) {
 const idleScratch = 64
 
 func (m *machine[F]) take() *scratch[F] {
+	if s := m.last.Swap(nil); s != nil {
+		return s
+	}
 	select {
 	case s := <-m.free:
 		return s
@@ -64,6 +68,9 @@ func (m *machine[F]) take() *scratch[F] {
 }
 
 func (m *machine[F]) give(s *scratch[F]) {
+	if m.last.CompareAndSwap(nil, s) {
+		return
+	}
 	select {
 	case m.free <- s:
 	default:

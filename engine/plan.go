@@ -42,10 +42,12 @@ func (p *Program) Explain() Explanation { return p.explain }
 
 // The cost model, in nanoseconds on the reference machine of docs/design/0008-bits.md. Only ratios matter.
 const (
-	costBitTree = 30.0 // per tree and block
-	costBitOp   = 1.2  // per operation and block
-	costMask    = 1.0  // per mask and block
-	costRank    = 100  // per feature and block
+	costMask     = 0.8 // per mask and block
+	costBitOp    = 0.8 // per operation and block
+	costBitTree  = 8.0 // per tree and block of few rows
+	costRank     = 60  // per feature and block of few rows
+	costDeepTree = 150 // per tree and pass of few rows
+	costDeepNode = 1.0 // per node and pass, where trees do not stay in the caches from one pass to the next
 )
 
 func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *kernel.Table, c kernelChoice) (*machine[F], Explanation) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -116,10 +117,9 @@ func (p *Program) check(dst []float64, b *Block) error {
 	if n := b.rows * p.outputs; len(dst) < n {
 		return fmt.Errorf("dst has %d values, want %d: %w", len(dst), n, ErrShape)
 	}
-	for _, f := range p.reads {
-		if !b.bound[f] && b.rows > 0 {
-			return fmt.Errorf("feature %d (%q) has no column: %w", f, p.features[f].Name, ErrShape)
-		}
+	if b.wanted == 0 || b.rows == 0 {
+		return nil
 	}
-	return nil
+	f := p.reads[slices.IndexFunc(p.reads, func(f int) bool { return !b.bound[f] })]
+	return fmt.Errorf("feature %d (%q) has no column: %w", f, p.features[f].Name, ErrShape)
 }

@@ -85,17 +85,6 @@ func categoryCode(x float64, cast forest.CategoryCast) int {
 	return int(x)
 }
 
-// key maps numbers to integers in the same order; -0 sorts just below 0, where no cut lies between them.
-func key(x float64) int64 {
-	b := int64(math.Float64bits(x))
-	return b ^ int64(uint64(b>>63)>>1)
-}
-
-const (
-	lowestKey  = math.MinInt64 // below every number: goes left of every cut
-	highestKey = math.MaxInt64 // above every number
-)
-
 func one(b bool) int {
 	if b {
 		return 1
