@@ -31,6 +31,17 @@ if grep -qw fma /proc/cpuinfo 2>/dev/null && grep -qw bmi2 /proc/cpuinfo; then
 	GOAMD64=v3 go test -timeout 15m ./forest/... ./internal/libm/... ./engine/... ./loader/... ./frame/...
 fi
 
+# The suite of engine/enginetest runs every tier that the processor has; here the libraries' own golden rows meet each of them,
+# and the build without assembly.
+stage "golden rows in every tier, and without assembly"
+tiers=portable
+grep -qw avx2 /proc/cpuinfo 2>/dev/null && tiers+=" avx2"
+grep -qw avx512_vbmi2 /proc/cpuinfo 2>/dev/null && grep -qw gfni /proc/cpuinfo && tiers+=" avx512"
+for tier in $tiers; do
+	TREELINE_ENGINE_TIER=$tier go test -count=1 -run Golden ./loader
+done
+go test -tags purego -short ./engine/... && go test -tags purego -run Golden ./loader
+
 stage "the main job, as make run does it"
 mkdir -p var
 SCORER_ADDR=127.0.0.1:27070 SCORER_ADMIN_ADDR=127.0.0.1:27071 examples/churn/run.sh >var/run.log 2>&1 || {
