@@ -32,11 +32,15 @@ const maxWindow = 64 << 20
 
 // inflater decompresses pages into memory of the announced size, never more. It is reused for the pages of a task.
 type inflater struct {
-	zstd *zstd.Decoder
-	src  bytes.Reader
+	zstd       *zstd.Decoder
+	src        bytes.Reader
+	compressed []byte // the page that is expanded
+	mem        *pageMemory
 }
 
 func (f *inflater) close() {
+	f.mem.free(f.compressed)
+	f.compressed = nil
 	if f.zstd != nil {
 		f.zstd.Close()
 	}

@@ -40,7 +40,7 @@ type columnReader struct {
 	pages *pages
 
 	hasDict bool
-	dict    []byte // PLAIN values of the dictionary, a copy at an address of an allocator, which divides by 64
+	dict    []byte // PLAIN values of the dictionary, at an address of an allocator, which divides by 64
 	entries int
 	offsets []int          // of byte array entries, in dict: entry i is dict[offsets[i]+4:offsets[i+1]]
 	texted  textDictionary // of columns that are delivered as dictionaries
@@ -84,18 +84,14 @@ func (c *columnReader) page() error {
 	return nil
 }
 
-func (c *columnReader) setDictionary(h pageHeader, body []byte) (err error) {
+func (c *columnReader) setDictionary(h pageHeader, body []byte) error {
 	if c.hasDict {
 		return fmt.Errorf("a second dictionary: %w", ErrInvalid)
 	}
 	if h.encoding != encPlain && h.encoding != encPlainDictionary {
 		return fmt.Errorf("dictionary of encoding %d: %w", h.encoding, ErrInvalid)
 	}
-	if c.dict, err = c.pages.mem.resize(nil, len(body)); err != nil {
-		return err
-	}
-	copy(c.dict, body)
-	c.hasDict = true
+	c.dict, c.hasDict = c.pages.take(), true
 	c.entries = int(h.values)
 	switch w := c.leaf.bytes(); {
 	case c.leaf.physical == physBool:

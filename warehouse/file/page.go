@@ -120,13 +120,12 @@ func (m *pageMemory) free(b []byte) {
 
 // pages reads the pages of a chunk one after the other.
 type pages struct {
-	r          *bufio.Reader
-	left       int64 // bytes of the chunk
-	codec      int32
-	inflater   *inflater
-	mem        *pageMemory
-	compressed []byte
-	expanded   []byte
+	r        *bufio.Reader
+	left     int64 // bytes of the chunk
+	codec    int32
+	inflater *inflater // has the compressed bytes, which are not needed longer than expanding takes
+	mem      *pageMemory
+	expanded []byte
 }
 
 func newPages(r io.ReaderAt, c *chunk, f *inflater, mem *pageMemory) *pages {
@@ -137,9 +136,15 @@ func newPages(r io.ReaderAt, c *chunk, f *inflater, mem *pageMemory) *pages {
 }
 
 func (p *pages) close() {
-	p.mem.free(p.compressed)
 	p.mem.free(p.expanded)
-	p.compressed, p.expanded = nil, nil
+	p.expanded = nil
+}
+
+// take hands the bytes of the page over that next returned; whoever has them frees them.
+func (p *pages) take() []byte {
+	b := p.expanded
+	p.expanded = nil
+	return b
 }
 
 // next returns the next page's header and its expanded bytes, valid until the next call, or io.EOF.
@@ -154,16 +159,17 @@ func (p *pages) next() (h pageHeader, body []byte, err error) {
 		return h, nil, fmt.Errorf("page of %d bytes, its chunk has %d left: %w", h.compressed, p.left, ErrInvalid)
 	}
 	p.left -= int64(h.compressed)
-	if p.compressed, err = p.mem.resize(p.compressed, int(h.compressed)); err != nil {
+	if p.expanded, err = p.mem.resize(p.expanded, int(h.expanded)); err != nil {
 		return h, nil, err
 	}
-	if _, err := io.ReadFull(p.r, p.compressed); err != nil {
-		return h, nil, fmt.Errorf("reading a page of %d bytes: %w", h.compressed, cut(err))
-	}
 	if p.codec == codecNone && h.expanded == h.compressed {
-		return h, p.compressed, nil
+		return h, p.expanded, p.read(p.expanded)
 	}
-	if p.expanded, err = p.mem.resize(p.expanded, int(h.expanded)); err != nil {
+	f := p.inflater
+	if f.compressed, err = p.mem.resize(f.compressed, int(h.compressed)); err != nil {
+		return h, nil, err
+	}
+	if err := p.read(f.compressed); err != nil {
 		return h, nil, err
 	}
 	plain := 0 // leading bytes that are not compressed
@@ -174,14 +180,21 @@ func (p *pages) next() (h pageHeader, body []byte, err error) {
 			codec = codecNone
 		}
 	}
-	if plain > len(p.compressed) {
-		return h, nil, fmt.Errorf("page of %d bytes has levels of %d: %w", len(p.compressed), plain, ErrInvalid)
+	if plain > len(f.compressed) {
+		return h, nil, fmt.Errorf("page of %d bytes has levels of %d: %w", len(f.compressed), plain, ErrInvalid)
 	}
-	copy(p.expanded, p.compressed[:plain])
-	if plain == len(p.compressed) && plain == len(p.expanded) { // levels only: all null
+	copy(p.expanded, f.compressed[:plain])
+	if plain == len(f.compressed) && plain == len(p.expanded) { // levels only: all null
 		return h, p.expanded, nil
 	}
-	return h, p.expanded, p.inflater.inflate(codec, p.expanded[plain:], p.compressed[plain:])
+	return h, p.expanded, f.inflate(codec, p.expanded[plain:], f.compressed[plain:])
+}
+
+func (p *pages) read(b []byte) error {
+	if _, err := io.ReadFull(p.r, b); err != nil {
+		return fmt.Errorf("reading a page of %d bytes: %w", len(b), cut(err))
+	}
+	return nil
 }
 
 // header parses from what is buffered, buffering more as long as the header seems cut.

@@ -180,7 +180,7 @@ func (t *groupTask) estimate() int64 {
 
 func (t *groupTask) run(emit func(arrow.Record) error) (err error) {
 	g := &t.file.footer.groups[t.index]
-	inflater := &inflater{}
+	inflater := &inflater{mem: t.file.mem}
 	defer inflater.close()
 	readers := make([]*columnReader, 0, len(t.cols))
 	defer func() {
