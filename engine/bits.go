@@ -2,7 +2,10 @@ package engine
 
 import (
 	"math/bits"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/engine/internal/numbering"
@@ -43,11 +46,12 @@ const (
 func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, ids map[split]uint32, k *kernels[F]) *bitGroup[F] {
 	g := &bitGroup[F]{plan: plan}
 	b := bitPlanner{m: m, ids: ids, end: plan.size}
+	plans := numberTrees(trees)
 	for order := treeOrder(trees); len(order) > 0; {
 		n, planes := batchOf(trees, order)
-		batch := make([]*forest.Tree, n)
+		batch := make([]numbered, n)
 		for i, at := range order[:n] {
-			batch[i] = &trees[at]
+			batch[i] = numbered{&trees[at], plans[at], plan.size + i*planes}
 		}
 		g.addBatch(batch, planes, &b, m.Outputs, k)
 		if b.end > maxWords {
@@ -64,31 +68,54 @@ func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, 
 	return g
 }
 
-// addBatch compiles trees whose leaves are added together.
-func (g *bitGroup[F]) addBatch(trees []*forest.Tree, planes int, b *bitPlanner, outputs int, k *kernels[F]) {
-	plans, out := make([]*numbering.Plan, len(trees)), make([]int, len(trees))
-	leaves := make([]kernel.Leaves, len(trees))
-	for i, t := range trees {
-		b.children = b.children[:0]
-		for j := range t.Nodes {
-			b.children = append(b.children, [2]int32{t.Nodes[j].Left, t.Nodes[j].Right})
-		}
-		plans[i], out[i] = &numbering.Plan{Numbers: []uint16{0}}, g.plan.size+i*planes
-		if len(t.Nodes) > 0 {
-			plans[i] = numbering.New(b.children)
+// numbered is a tree with its leaf numbers and the first of the words that their planes are written to.
+type numbered struct {
+	*forest.Tree
+	plan *numbering.Plan
+	out  int
+}
+
+// numberTrees plans the leaf numbers of trees. This is most of the work of compiling, so all processors do it.
+func numberTrees(trees []forest.Tree) []*numbering.Plan {
+	plans := make([]*numbering.Plan, len(trees))
+	var next atomic.Int64
+	work := func() {
+		var children [][2]int32
+		for i := int(next.Add(1)) - 1; i < len(trees); i = int(next.Add(1)) - 1 {
+			if len(trees[i].Nodes) == 0 {
+				plans[i] = &numbering.Plan{Numbers: []uint16{0}}
+				continue
+			}
+			children = children[:0]
+			for j := range trees[i].Nodes {
+				children = append(children, [2]int32{trees[i].Nodes[j].Left, trees[i].Nodes[j].Right})
+			}
+			plans[i] = numbering.New(children)
 		}
 	}
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(trees)/8) {
+		group.Go(work)
+	}
+	work()
+	group.Wait()
+	return plans
+}
+
+// addBatch compiles trees whose leaves are added together.
+func (g *bitGroup[F]) addBatch(trees []numbered, planes int, b *bitPlanner, outputs int, k *kernels[F]) {
+	leaves := make([]kernel.Leaves, len(trees))
 	for from := 0; from < len(trees); {
 		to := from + 1
-		for to < len(trees) && plans[to].Bits == plans[from].Bits && to-from < roundTrees(plans[from].Bits) {
+		for to < len(trees) && trees[to].plan.Bits == trees[from].plan.Bits && to-from < roundTrees(trees[from].plan.Bits) {
 			to++
 		}
-		b.round(trees[from:to], plans[from:to], out[from:to], leaves[from:to], g.plan.size+len(trees)*planes)
+		b.round(trees[from:to], leaves[from:to], g.plan.size+len(trees)*planes)
 		from = to
 	}
 	for i, t := range trees {
 		leaves[i].Bits = uint32(planes)
-		g.addLeaves(t, plans[i].Numbers, &leaves[i], outputs, k)
+		g.addLeaves(t.Tree, t.plan.Numbers, &leaves[i], outputs, k)
 	}
 	g.trees = append(g.trees, leaves...)
 	g.batches = append(g.batches, bitBatch{

@@ -11,7 +11,6 @@ import (
 type bitPlanner struct {
 	m        *forest.Model
 	ids      map[split]uint32
-	children [][2]int32
 	steps    []kernel.Op
 	complete []uint16
 	joins    []kernel.Op
@@ -38,22 +37,20 @@ func roundTrees(bits int) int {
 	}
 }
 
-// round plans trees of equal bits: tree i, numbered by plans[i], writes its planes to the words from out[i] on, and gets
-// them in leaves[i]. Slots from first on are free.
-func (b *bitPlanner) round(trees []*forest.Tree, plans []*numbering.Plan, out []int, leaves []kernel.Leaves, first int) {
+// round plans trees of equal bits: leaves gets their planes. Slots from first on are free.
+func (b *bitPlanner) round(trees []numbered, leaves []kernel.Leaves, first int) {
 	b.next = first
-	depth := 0
-	for i, p := range plans {
-		depth = min(p.Bits, kernel.MaxTreeDepth)
-		leaves[i].Bits = uint32(p.Bits)
-		if p.Bits > 0 {
-			t := bitTree{b: b, tree: trees[i], plan: p, out: out[i]}
-			t.carryOut()
-			copy(leaves[i].Planes[:], t.node(1, p.Bits, out[i]))
+	for i, t := range trees {
+		if t.plan.Bits > 0 {
+			x := bitTree{b: b, numbered: t}
+			x.carryOut()
+			copy(leaves[i].Planes[:], x.node(1, t.plan.Bits, t.out))
 		}
-		b.end = max(b.end, b.next)
 	}
-	b.rounds = append(b.rounds, bitRound{steps: len(b.steps), complete: len(b.complete), joins: len(b.joins), depth: depth})
+	b.end = max(b.end, b.next)
+	b.rounds = append(b.rounds, bitRound{
+		steps: len(b.steps), complete: len(b.complete), joins: len(b.joins), depth: min(trees[0].plan.Bits, kernel.MaxTreeDepth),
+	})
 }
 
 // take returns the first of n free slots.
@@ -64,10 +61,8 @@ func (b *bitPlanner) take(n int) int {
 
 // bitTree is a tree that is being planned.
 type bitTree struct {
+	numbered
 	b     *bitPlanner
-	tree  *forest.Tree
-	plan  *numbering.Plan
-	out   int   // first word of its planes
 	slots []int // of its steps
 }
 
@@ -89,7 +84,7 @@ func (t *bitTree) carryOut() {
 func (t *bitTree) word(w numbering.Word) uint16 {
 	switch {
 	case w >= 0:
-		return uint16(t.b.ids[newSplit(&t.tree.Nodes[w], t.b.m.Arithmetic.FlushZero)])
+		return uint16(t.b.ids[newSplit(&t.Nodes[w], t.b.m.Arithmetic.FlushZero)])
 	case w == numbering.False:
 		return noRows
 	case w == numbering.True:

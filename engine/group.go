@@ -88,7 +88,7 @@ func (g *deepGroup[F]) passCost(trees []forest.Tree) float64 {
 }
 
 // size settles how many rows are scored in a pass, and which are few.
-func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, c kernelChoice) {
+func (m *machine[F]) size(trees []forest.Tree) {
 	rows := m.k.Rows()
 	cost, onlyDeep := 0.0, true
 	m.chunk = rows
@@ -109,12 +109,7 @@ func (m *machine[F]) size(f *forest.Model, trees []forest.Tree, c kernelChoice) 
 	if onlyDeep {
 		m.blocks = m.plain
 	}
-	if c != anyKernel {
-		return
+	if m.single != nil {
+		m.few = min(max(1, int(cost/m.single.cost())), rows-1)
 	}
-	l := newLeafTable[F](trees, f.Outputs)
-	if m.single = newRowGroup(f, trees, l, &m.k.Row, m.arithmetic.reading); m.single == nil {
-		return
-	}
-	m.few = min(max(1, int(cost/m.single.cost())), rows-1)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/forest"
@@ -64,12 +65,19 @@ func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *
 	if m.Arithmetic.Average {
 		x.counts = treeCounts[F](trees, m.Outputs)
 	}
+	var single sync.WaitGroup
+	if c == anyKernel {
+		single.Go(func() {
+			x.single = newRowGroup(m, trees, newLeafTable[F](trees, m.Outputs), &t.Row, a.reading)
+		})
+	}
 	for from := 0; from < len(trees); {
 		n, g := nextGroup(m, trees[from:], x.k, c)
 		x.groups = append(x.groups, g)
 		from += n
 	}
-	x.size(m, trees, c)
+	single.Wait()
+	x.size(trees)
 	e := Explanation{FewRows: x.few}
 	for _, g := range x.groups {
 		name := "deep"
