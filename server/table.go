@@ -91,6 +91,7 @@ func table() []rule {
 		{"engine.ErrModel", engine.ErrModel, codes.InvalidArgument, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, ""},
 		{"engine.ErrNoCover", engine.ErrNoCover, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_MODEL_INVALID, 0, "save the model with its statistics"},
 		{"engine.ErrNotCompiled", engine.ErrNotCompiled, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
+		{"engine.ErrTier", engine.ErrTier, codes.FailedPrecondition, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, "start the daemon with another TREELINE_ENGINE_TIER, or without"},
 		{"engine.ErrShape", engine.ErrShape, codes.Internal, lifecyclev1.ErrorReason_ERROR_REASON_INTERNAL, 0, ""},
 		{"mlflow.ErrNotFound", mlflow.ErrNotFound, codes.NotFound, lifecyclev1.ErrorReason_ERROR_REASON_VERSION_NOT_FOUND, 0, "see what the registry has"},
 		{"mlflow.ErrExists", mlflow.ErrExists, codes.Aborted, lifecyclev1.ErrorReason_ERROR_REASON_CONCURRENT_COMMIT, 0, "look at the registry and try again"},
