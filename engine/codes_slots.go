@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/treeline-ml/treeline/forest"
+import (
+	"github.com/treeline-ml/treeline/engine/internal/kernel"
+	"github.com/treeline-ml/treeline/forest"
+)
 
 // slotColumn turns a categorical feature's values into slots. Slot 0 is every code that no set mentions; then come the
 // classes of codes that the column's sets tell apart, the values without a code, and NaN.
@@ -68,6 +71,9 @@ func (c *codeBuilder) planSlots(splits []split) {
 		}
 		c.p.slots = append(c.p.slots, col)
 		splits = splits[n:]
+	}
+	if len(c.p.slots) > 0 {
+		c.p.members = append(c.p.members, make([]uint64, kernel.MemberSlack)...)
 	}
 }
 

@@ -56,6 +56,7 @@ type deepScratch struct {
 	codes   []uint16
 	columns []uint16 // blocks: the codes, column by column
 	walk    kernel.Walk
+	rows    kernel.Codes // blocks: the codes of a batch
 	ranker  ranker
 	value   [1]float64
 }

@@ -188,7 +188,8 @@ func (p *deepPart[F]) addBlocks(s *deepScratch, b *Block, from, n int, acc []F, 
 	columns := (n+31)&^31 + columnGap
 	p.plan.fill(s.columns, columns, &s.ranker, b, from, n, p.flush)
 	p.k.RowMajor(s.codes, s.columns, columns, p.width, len(p.plan.columns), n)
-	c := kernel.Codes{Width: p.width, Shifted: d.shifted}
+	c := &s.rows
+	c.Width, c.Shifted = p.width, d.shifted
 	for i := range d.trees {
 		t := &d.trees[i]
 		for base := 0; base < n; base += d.batch {
@@ -196,10 +197,10 @@ func (p *deepPart[F]) addBlocks(s *deepScratch, b *Block, from, n int, acc []F, 
 			p.prefetch(i+1, base, rows, n)
 			c.Rows = s.codes[base*p.width:]
 			if t.pair {
-				p.k.WalkPair(&s.walk, rows, d.words[t.root:], &c)
+				p.k.WalkPair(&s.walk, rows, d.words[t.root:], c)
 				p.outputs(i, acc[base:], stride, func(acc, leaves []F) { p.addLeaves(acc, s.walk.Numbers[:rows], leaves) })
 			} else {
-				p.k.WalkBlocks(&s.walk, rows, d.words[t.root:], d.words[t.steps:], &c)
+				p.k.WalkBlocks(&s.walk, rows, d.words[t.root:], d.words[t.steps:], c)
 				p.outputs(i, acc[base:], stride, func(acc, leaves []F) { p.addItems(acc, s.walk.Items[:rows], leaves) })
 			}
 		}

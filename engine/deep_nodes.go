@@ -18,8 +18,8 @@ type nodeTree struct {
 }
 
 const (
-	maxTreeSets = 1 << 16
-	maxEntries  = 1 << 30 // nodes and leaves of a part
+	maxTreeSets = kernel.LeafCode // a set's number is no leaf's code
+	maxEntries  = 1 << 30         // nodes and leaves of a part
 )
 
 // layNodes gives trees the form of nodes; false if there are too many nodes or sets.
@@ -106,5 +106,5 @@ func (p *deepPart[F]) addNodes(s *deepScratch, b *Block, from, n int, acc []F, s
 	}
 }
 
-// nodeBatch is the number of rows that walk in step: a multiple of the kernels' eight and six.
+// nodeBatch is the number of rows that walk in step: a multiple of the kernels' eight and five.
 const nodeBatch = 120

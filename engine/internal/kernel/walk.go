@@ -13,12 +13,14 @@ type Node struct {
 const (
 	// SetNode marks a node whose Code is the number of a set.
 	SetNode = 1 << 31
-	// LeafCode is a leaf's Code.
+	// LeafCode is a leaf's Code, and no other node's.
 	LeafCode = 1<<16 - 1
+	// MemberSlack is the number of words of a set of all codes.
+	MemberSlack = 1 << 10
 )
 
 // Sets are the sets of codes that SetNodes test. Code c is in set s iff bit c%64 of Members[First[s]+c/64] is set. First
-// has at least one element and Members a word that First[0] names, even if there are no sets.
+// has at least one element, and there are at least MemberSlack words of Members from each on: any code may be looked up.
 type Sets struct {
 	First   []uint32
 	Members []uint64

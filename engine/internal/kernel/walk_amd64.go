@@ -108,3 +108,8 @@ func walkPrefetch(p *byte, n int)
 //
 //go:noescape
 func walkNodes(at *uint32, nodes *byte, codes *uint16, stride int, groups int, pairs int)
+
+// walkNodesSets takes groups of five rows up to so many steps further, until a group's rows are at leaves. stride is in bytes.
+//
+//go:noescape
+func walkNodesSets(at *uint32, nodes *byte, first *uint32, members *uint64, codes *uint16, stride int, groups int, steps int)

@@ -1521,3 +1521,152 @@ done:
 	DECQ 8(SP)
 	JNZ  group
 	RET
+
+// func walkNodesSets(at *uint32, nodes *byte, first *uint32, members *uint64, codes *uint16, stride int, groups int, steps int)
+// Requires: CMOV
+TEXT ·walkNodesSets(SB), NOSPLIT, $16-64
+	MOVQ groups+48(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ at+0(FP), AX
+	MOVQ nodes+8(FP), CX
+	MOVQ first+16(FP), DX
+	MOVQ members+24(FP), BX
+	MOVQ codes+32(FP), SI
+
+group:
+	MOVQ steps+56(FP), DI
+	MOVQ DI, (SP)
+	MOVL (AX), DI
+	MOVL 4(AX), R8
+	MOVL 8(AX), R9
+	MOVL 12(AX), R10
+	MOVL 16(AX), R11
+
+step:
+	MOVL    $0x0000ffff, R12
+	MOVWLZX 2(CX)(DI*8), R13
+	IMULQ   stride+40(FP), R13
+	MOVWLZX (CX)(DI*8), R14
+	MOVL    4(CX)(DI*8), DI
+	ANDL    R14, R12
+	MOVWLZX (SI)(R13*1), R13
+	XORL    R15, R15
+	TESTL   DI, DI
+	CMOVLMI R14, R15
+	MOVL    (DX)(R15*4), R15
+	MOVL    R13, BP
+	SHRL    $0x06, BP
+	ADDL    BP, R15
+	MOVQ    (BX)(R15*8), R15
+	CMPL    R14, R13
+	SBBL    BP, BP
+	BTQ     R13, R15
+	SBBL    R14, R14
+	TESTL   DI, DI
+	CMOVLMI R14, BP
+	ANDL    $0x7fffffff, DI
+	SUBL    BP, DI
+	MOVWLZX 2(CX)(R8*8), R13
+	IMULQ   stride+40(FP), R13
+	MOVWLZX (CX)(R8*8), R14
+	MOVL    4(CX)(R8*8), R8
+	ANDL    R14, R12
+	MOVWLZX 2(SI)(R13*1), R13
+	XORL    R15, R15
+	TESTL   R8, R8
+	CMOVLMI R14, R15
+	MOVL    (DX)(R15*4), R15
+	MOVL    R13, BP
+	SHRL    $0x06, BP
+	ADDL    BP, R15
+	MOVQ    (BX)(R15*8), R15
+	CMPL    R14, R13
+	SBBL    BP, BP
+	BTQ     R13, R15
+	SBBL    R14, R14
+	TESTL   R8, R8
+	CMOVLMI R14, BP
+	ANDL    $0x7fffffff, R8
+	SUBL    BP, R8
+	MOVWLZX 2(CX)(R9*8), R13
+	IMULQ   stride+40(FP), R13
+	MOVWLZX (CX)(R9*8), R14
+	MOVL    4(CX)(R9*8), R9
+	ANDL    R14, R12
+	MOVWLZX 4(SI)(R13*1), R13
+	XORL    R15, R15
+	TESTL   R9, R9
+	CMOVLMI R14, R15
+	MOVL    (DX)(R15*4), R15
+	MOVL    R13, BP
+	SHRL    $0x06, BP
+	ADDL    BP, R15
+	MOVQ    (BX)(R15*8), R15
+	CMPL    R14, R13
+	SBBL    BP, BP
+	BTQ     R13, R15
+	SBBL    R14, R14
+	TESTL   R9, R9
+	CMOVLMI R14, BP
+	ANDL    $0x7fffffff, R9
+	SUBL    BP, R9
+	MOVWLZX 2(CX)(R10*8), R13
+	IMULQ   stride+40(FP), R13
+	MOVWLZX (CX)(R10*8), R14
+	MOVL    4(CX)(R10*8), R10
+	ANDL    R14, R12
+	MOVWLZX 6(SI)(R13*1), R13
+	XORL    R15, R15
+	TESTL   R10, R10
+	CMOVLMI R14, R15
+	MOVL    (DX)(R15*4), R15
+	MOVL    R13, BP
+	SHRL    $0x06, BP
+	ADDL    BP, R15
+	MOVQ    (BX)(R15*8), R15
+	CMPL    R14, R13
+	SBBL    BP, BP
+	BTQ     R13, R15
+	SBBL    R14, R14
+	TESTL   R10, R10
+	CMOVLMI R14, BP
+	ANDL    $0x7fffffff, R10
+	SUBL    BP, R10
+	MOVWLZX 2(CX)(R11*8), R13
+	IMULQ   stride+40(FP), R13
+	MOVWLZX (CX)(R11*8), R14
+	MOVL    4(CX)(R11*8), R11
+	ANDL    R14, R12
+	MOVWLZX 8(SI)(R13*1), R13
+	XORL    R15, R15
+	TESTL   R11, R11
+	CMOVLMI R14, R15
+	MOVL    (DX)(R15*4), R15
+	MOVL    R13, BP
+	SHRL    $0x06, BP
+	ADDL    BP, R15
+	MOVQ    (BX)(R15*8), R15
+	CMPL    R14, R13
+	SBBL    BP, BP
+	BTQ     R13, R15
+	SBBL    R14, R14
+	TESTL   R11, R11
+	CMOVLMI R14, BP
+	ANDL    $0x7fffffff, R11
+	SUBL    BP, R11
+	CMPL    R12, $0x0000ffff
+	JEQ     done
+	DECQ    (SP)
+	JNZ     step
+
+done:
+	MOVL DI, (AX)
+	MOVL R8, 4(AX)
+	MOVL R9, 8(AX)
+	MOVL R10, 12(AX)
+	MOVL R11, 16(AX)
+	ADDQ $0x14, AX
+	ADDQ $0x0a, SI
+	DECQ 8(SP)
+	JNZ  group
+	RET

@@ -5,11 +5,14 @@ package kernel
 import "unsafe"
 
 // useWalkAVX2 puts the assembly of walk.go's functions into t.
-func useWalkAVX2(t *Table) { t.Walk, t.Recode = walkScalar, recode256 }
+func useWalkAVX2(t *Table) {
+	t.Walk, t.WalkSets, t.Recode = walkScalar, walkSetsScalar, recode256
+}
 
 // useWalkAVX512 puts the assembly of walk.go's and blocks.go's functions into t.
 func useWalkAVX512(t *Table) {
-	t.Walk, t.RowMajor, t.Recode = walkScalar, rowMajor512, recode512
+	t.Walk, t.WalkSets = walkScalar, walkSetsScalar
+	t.RowMajor, t.Recode = rowMajor512, recode512
 	t.WalkBlocks, t.WalkPair = walkBlocks512, walkPair512
 	t.AddItems64, t.AddItems32 = addItems64, addItems32
 	t.Prefetch = prefetch512
@@ -32,7 +35,8 @@ func walkBlocks512(w *Walk, n int, root, steps []uint32, c *Codes) {
 	if n <= 0 {
 		return
 	}
-	_, _, _ = w.active[n-1], root[2*RootSlots-1], c.Rows[n*c.Width-1]
+	_, _ = w.active[n-1], root[2*RootSlots-1]
+	_ = c.Rows[n*c.Width-1]
 	first, next := walkRootAVX512, walkStepAVX512
 	switch {
 	case c.Width == 64 && c.Shifted:
@@ -54,7 +58,8 @@ func walkPair512(w *Walk, n int, blocks []uint32, c *Codes) {
 	if n <= 0 {
 		return
 	}
-	_, _, _ = w.Numbers[n-1], c.Rows[n*c.Width-1], blocks[(1+RootSlots)*RootSlots-1]
+	_, _ = w.Numbers[n-1], blocks[(1+RootSlots)*RootSlots-1]
+	_ = c.Rows[n*c.Width-1]
 	walk := walkPairAVX512
 	switch {
 	case c.Width == 64 && c.Shifted:
@@ -128,5 +133,21 @@ func walkScalar(at []uint32, nodes []Node, codes []uint16, stride, root, depth i
 	const pairs = 16 // of steps in a call
 	for ; depth > 0 && groups > 0; depth -= 2 * pairs {
 		walkNodes(&at[0], (*byte)(unsafe.Pointer(&nodes[0])), &codes[0], 2*stride, groups, min((depth+1)/2, pairs))
+	}
+}
+
+// walkSetsScalar is WalkSets five rows at a time.
+func walkSetsScalar(at []uint32, nodes []Node, sets *Sets, codes []uint16, stride, root, depth int) {
+	groups := len(at) / 5
+	if rest := at[5*groups:]; len(rest) > 0 {
+		walkSets(rest, nodes, sets, codes[5*groups:], stride, root, depth)
+	}
+	at = at[:5*groups]
+	for r := range at {
+		at[r] = uint32(root)
+	}
+	const steps = 32 // in a call
+	for ; depth > 0 && groups > 0; depth -= steps {
+		walkNodesSets(&at[0], (*byte)(unsafe.Pointer(&nodes[0])), &sets.First[0], &sets.Members[0], &codes[0], 2*stride, groups, min(depth, steps))
 	}
 }

@@ -80,76 +80,86 @@ func TestWalkPair(t *testing.T) {
 	eachForm(t, func(t *testing.T, k *Table, width int, shifted bool) {
 		rng := rand.New(rand.NewPCG(1, uint64(width)))
 		for _, n := range []int{0, 1, 15, 16, 17, 100, MaxItems - 1, MaxItems} {
-			c := Codes{Rows: randomCodes(rng, max(1, n)*width), Width: width, Shifted: shifted}
-			var blocks []plainBlock
-			words := Aligned[uint32]((1 + RootSlots) * RootSlots)
-			for i := range 1 + RootSlots {
-				blocks = append(blocks, randomBlock(rng, RootLevels, width, shifted))
-				copy(words[i*RootSlots:], blocks[i].pack(false))
-			}
-			var w Walk
-			k.WalkPair(&w, n, words, &c)
-			for r := range n {
-				row := c.Rows[r*width : (r+1)*width]
-				p := blocks[0].exit(row)
-				if want := p*RootSlots + blocks[1+p].exit(row); int(w.Numbers[r]) != want {
-					t.Fatalf("%d rows: row %d: got leaf %d, want %d", n, r, w.Numbers[r], want)
-				}
-			}
+			checkPair(t, k, rng, n, width, shifted)
 		}
 	})
+}
+
+func checkPair(t *testing.T, k *Table, rng *rand.Rand, n, width int, shifted bool) {
+	t.Helper()
+	c := Codes{Rows: randomCodes(rng, max(1, n)*width), Width: width, Shifted: shifted}
+	var blocks []plainBlock
+	words := Aligned[uint32]((1 + RootSlots) * RootSlots)
+	for i := range 1 + RootSlots {
+		blocks = append(blocks, randomBlock(rng, RootLevels, width, shifted))
+		copy(words[i*RootSlots:], blocks[i].pack(false))
+	}
+	var w Walk
+	k.WalkPair(&w, n, words, &c)
+	for r := range n {
+		row := c.Rows[r*width : (r+1)*width]
+		p := blocks[0].exit(row)
+		if want := p*RootSlots + blocks[1+p].exit(row); int(w.Numbers[r]) != want {
+			t.Fatalf("%d rows: row %d: got leaf %d, want %d", n, r, w.Numbers[r], want)
+		}
+	}
 }
 
 func TestWalkBlocks(t *testing.T) {
 	eachForm(t, func(t *testing.T, k *Table, width int, shifted bool) {
 		rng := rand.New(rand.NewPCG(2, uint64(width)))
 		for _, steps := range []int{0, 1, 40, 3000} {
-			root := randomBlock(rng, RootLevels, width, shifted)
-			blocks := []plainBlock{}
-			for range steps {
-				blocks = append(blocks, randomBlock(rng, StepLevels, width, shifted))
-			}
-			leaves := uint32(0)
-			// Exits lead to later blocks, so that walks end; near ones rather, so that some are long.
-			link := func(b *plainBlock, from int) {
-				for i := range b.exits {
-					to := from + rng.IntN(30)
-					if to >= steps || rng.IntN(4) == 0 {
-						b.exits[i] = leaves % MaxExit << ItemShift
-						leaves += 77
-						continue
-					}
-					b.exits[i] = ItemBlock | uint32(to)<<ItemShift
-				}
-			}
-			link(&root, 0)
-			packed := Aligned[uint32](max(1, steps) * 2 * StepSlots)
-			for i := range blocks {
-				link(&blocks[i], i+1)
-				copy(packed[i*2*StepSlots:], blocks[i].pack(true))
-			}
-			first := Aligned[uint32](2 * RootSlots)
-			copy(first, root.pack(true))
 			for _, n := range []int{0, 1, 16, 31, 333, MaxItems} {
-				c := Codes{Rows: randomCodes(rng, max(1, n)*width), Width: width, Shifted: shifted}
-				var w Walk
-				k.WalkBlocks(&w, n, first, packed, &c)
-				got := slices.Clone(w.Items[:n])
-				slices.SortFunc(got, func(a, b uint32) int { return int(a%MaxItems) - int(b%MaxItems) })
-				for r := range n {
-					row := c.Rows[r*width : (r+1)*width]
-					at := root.exits[root.exit(row)]
-					for at&ItemBlock != 0 {
-						b := &blocks[at&^ItemBlock>>ItemShift]
-						at = b.exits[b.exit(row)]
-					}
-					if got[r] != at|uint32(r) {
-						t.Fatalf("%d blocks, %d rows: row %d: got item %x, want %x", steps, n, r, got[r], at|uint32(r))
-					}
-				}
+				checkBlocks(t, k, rng, steps, n, width, shifted)
 			}
 		}
 	})
+}
+
+func checkBlocks(t *testing.T, k *Table, rng *rand.Rand, steps, n, width int, shifted bool) {
+	t.Helper()
+	root := randomBlock(rng, RootLevels, width, shifted)
+	blocks := make([]plainBlock, steps)
+	for i := range blocks {
+		blocks[i] = randomBlock(rng, StepLevels, width, shifted)
+	}
+	leaves := uint32(0)
+	// Exits lead to later blocks, so that walks end; near ones rather, so that some are long.
+	link := func(b *plainBlock, from int) {
+		for i := range b.exits {
+			to := from + rng.IntN(30)
+			if to >= steps || rng.IntN(4) == 0 {
+				b.exits[i] = leaves % MaxExit << ItemShift
+				leaves += 77
+				continue
+			}
+			b.exits[i] = ItemBlock | uint32(to)<<ItemShift
+		}
+	}
+	link(&root, 0)
+	packed := Aligned[uint32](max(1, steps) * 2 * StepSlots)
+	for i := range blocks {
+		link(&blocks[i], i+1)
+		copy(packed[i*2*StepSlots:], blocks[i].pack(true))
+	}
+	first := Aligned[uint32](2 * RootSlots)
+	copy(first, root.pack(true))
+	c := Codes{Rows: randomCodes(rng, max(1, n)*width), Width: width, Shifted: shifted}
+	var w Walk
+	k.WalkBlocks(&w, n, first, packed, &c)
+	got := slices.Clone(w.Items[:n])
+	slices.SortFunc(got, func(a, b uint32) int { return int(a%MaxItems) - int(b%MaxItems) })
+	for r := range n {
+		row := c.Rows[r*width : (r+1)*width]
+		at := root.exits[root.exit(row)]
+		for at&ItemBlock != 0 {
+			b := &blocks[at&^ItemBlock>>ItemShift]
+			at = b.exits[b.exit(row)]
+		}
+		if got[r] != at|uint32(r) {
+			t.Fatalf("%d blocks, %d rows: row %d: got item %x, want %x", steps, n, r, got[r], at|uint32(r))
+		}
+	}
 }
 
 // randomTree appends the nodes of a tree, in the order of a queue, and returns its depth.
@@ -160,7 +170,7 @@ func randomTree(rng *rand.Rand, nodes []Node, leaves, columns int, sets *Sets) (
 		n := Node{Code: LeafCode, Next: uint32(root + i)}
 		if open < leaves && (len(depths) == i+1 || rng.IntN(4) > 0) {
 			open++
-			n = Node{Code: uint16(rng.IntN(1 << 16)), Column: uint16(rng.IntN(columns)), Next: uint32(root + len(depths))}
+			n = Node{Code: uint16(rng.IntN(LeafCode)), Column: uint16(rng.IntN(columns)), Next: uint32(root + len(depths))}
 			if sets != nil && rng.IntN(2) == 0 {
 				n.Code, n.Next = uint16(rng.IntN(len(sets.First))), n.Next|SetNode
 			}
@@ -177,49 +187,69 @@ func TestWalk(t *testing.T) {
 	for _, k := range Tables() {
 		for _, mixed := range []bool{false, true} {
 			for range 60 {
-				n, columns := rng.IntN(MaxItems+1), 1+rng.IntN(90)
-				stride := n + rng.IntN(40)
-				codes := make([]uint16, columns*stride+1)
-				for i := range codes {
-					codes[i] = uint16(rng.IntN(1<<16 - 1))
-				}
-				var sets *Sets
-				if mixed {
-					sets = &Sets{First: []uint32{0, 1024, 100}, Members: make([]uint64, 2048)}
-					for i := range sets.Members {
-						sets.Members[i] = rng.Uint64()
-					}
-				}
-				nodes, _ := randomTree(rng, nil, 1+rng.IntN(50), columns, nil)
-				root := len(nodes)
-				nodes, depth := randomTree(rng, nodes, 1+rng.IntN(400), columns, sets)
-				at := make([]uint32, n)
-				if mixed {
-					k.WalkSets(at, nodes, sets, codes, stride, root, depth)
-				} else {
-					k.Walk(at, nodes, codes, stride, root, depth)
-				}
-				for r := range n {
-					want := uint32(root)
-					for nodes[want].Code != LeafCode || nodes[want].Next != want {
-						n := nodes[want]
-						code := codes[int(n.Column)*stride+r]
-						right := code > n.Code
-						if n.Next&SetNode != 0 {
-							right = sets.Members[int(sets.First[n.Code])+int(code)/64]>>(code%64)&1 == 1
-						}
-						want = n.Next &^ SetNode
-						if right {
-							want++
-						}
-					}
-					if at[r] != want {
-						t.Fatalf("%s, sets %v, %d rows: row %d is at node %d, want %d", k.Tier, mixed, n, r, at[r], want)
-					}
-				}
+				checkWalk(t, k, rng, rng.IntN(MaxItems+1), 1+rng.IntN(400), 1+rng.IntN(90), mixed)
 			}
+			checkWalk(t, k, rng, 100, 3000, 1, mixed)
 		}
 	}
+}
+
+func checkWalk(t *testing.T, k *Table, rng *rand.Rand, n, leaves, columns int, mixed bool) {
+	t.Helper()
+	stride := n + rng.IntN(40)
+	codes := make([]uint16, columns*stride+1)
+	for i := range codes {
+		codes[i] = uint16(rng.IntN(1<<16 - 1))
+	}
+	var sets *Sets
+	if mixed {
+		sets = &Sets{First: []uint32{0, MemberSlack, 100}, Members: make([]uint64, 2*MemberSlack)}
+		for i := range sets.Members {
+			sets.Members[i] = rng.Uint64()
+		}
+	}
+	nodes, _ := randomTree(rng, nil, 1+rng.IntN(50), columns, nil)
+	root := len(nodes)
+	nodes, depth := randomTree(rng, nodes, leaves, columns, sets)
+	at := make([]uint32, n)
+	if mixed {
+		k.WalkSets(at, nodes, sets, codes, stride, root, depth)
+	} else {
+		k.Walk(at, nodes, codes, stride, root, depth)
+	}
+	for r := range n {
+		want := uint32(root)
+		for nodes[want].Code != LeafCode {
+			n := nodes[want]
+			code := codes[int(n.Column)*stride+r]
+			right := code > n.Code
+			if n.Next&SetNode != 0 {
+				right = sets.Members[int(sets.First[n.Code])+int(code)/64]>>(code%64)&1 == 1
+			}
+			want = n.Next &^ SetNode
+			if right {
+				want++
+			}
+		}
+		if at[r] != want {
+			t.Fatalf("%s, sets %v, %d rows, %d leaves: row %d is at node %d, want %d", k.Tier, mixed, n, leaves, r, at[r], want)
+		}
+	}
+}
+
+// Any number of rows, blocks and leaves, in every tier.
+func FuzzWalks(f *testing.F) {
+	f.Add(uint64(1), uint16(17), uint16(9))
+	f.Add(uint64(2), uint16(MaxItems), uint16(300))
+	f.Fuzz(func(t *testing.T, seed uint64, rows, size uint16) {
+		n, width, shifted := int(rows)%(MaxItems+1), 32<<(seed%2), seed%4 > 1
+		for _, k := range Tables() {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			checkPair(t, k, rng, n, width, shifted)
+			checkBlocks(t, k, rng, int(size)%2000, n, width, shifted)
+			checkWalk(t, k, rng, n, 1+int(size)%2000, 1+int(size)%100, seed%8 > 3)
+		}
+	})
 }
 
 func TestRowMajorAndRecode(t *testing.T) {

@@ -27,6 +27,7 @@ func write() {
 	recode256()
 	prefetch()
 	nodes()
+	nodesSets()
 }
 
 // A row's codes are one register, or two in wide modes. In shift modes the highest bit of a node's column says that its
@@ -495,6 +496,70 @@ func nodes() {
 	JEQ(LabelRef("done"))
 	DECQ(left)
 	JNZ(LabelRef("pair"))
+	Label("done")
+	for l := range i {
+		MOVL(i[l].As32(), gen.At(at, 4*l))
+	}
+	ADDQ(U8(4*lanes), at)
+	ADDQ(U8(2*lanes), codes)
+	DECQ(more)
+	JNZ(LabelRef("group"))
+	RET()
+}
+
+// nodesSets is nodes for both kinds of node, without branches on the kind: both outcomes are found, one is taken.
+func nodesSets() {
+	const lanes = 5
+	gen.Func("walkNodesSets", "takes groups of five rows up to so many steps further, until a group's rows are at leaves. stride is in bytes.",
+		"func(at *uint32, nodes *byte, first *uint32, members *uint64, codes *uint16, stride, groups, steps int)")
+	left, more := AllocLocal(8), AllocLocal(8)
+	t := gen.Arg("groups")
+	MOVQ(t, more)
+	at, nodes, first, members, codes := gen.Arg("at"), gen.Arg("nodes"), gen.Arg("first"), gen.Arg("members"), gen.Arg("codes")
+	stride, err := Param("stride").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	Label("group")
+	t = gen.Arg("steps")
+	MOVQ(t, left)
+	var i [lanes]reg.GPVirtual
+	for l := range i {
+		i[l] = GP64()
+		MOVL(gen.At(at, 4*l), i[l].As32())
+	}
+	Label("step")
+	leaf := GP32()
+	MOVL(U32(0xffff), leaf)
+	for l := range i {
+		c, code, set, above := GP64(), GP64(), GP64(), GP64()
+		MOVWLZX(gen.Indexed(nodes, i[l], 8, 2), c.As32())
+		IMULQ(stride.Addr, c)
+		MOVWLZX(gen.Indexed(nodes, i[l], 8, 0), code.As32())
+		MOVL(gen.Indexed(nodes, i[l], 8, 4), i[l].As32())
+		ANDL(code.As32(), leaf)
+		MOVWLZX(gen.Indexed(codes, c, 1, 2*l), c.As32())
+		XORL(set.As32(), set.As32())
+		TESTL(i[l].As32(), i[l].As32())
+		CMOVLMI(code.As32(), set.As32())
+		MOVL(gen.Indexed(first, set, 4, 0), set.As32())
+		MOVL(c.As32(), above.As32())
+		SHRL(U8(6), above.As32())
+		ADDL(above.As32(), set.As32())
+		MOVQ(gen.Indexed(members, set, 8, 0), set)
+		CMPL(code.As32(), c.As32())
+		SBBL(above.As32(), above.As32())
+		BTQ(c, set)
+		SBBL(code.As32(), code.As32())
+		TESTL(i[l].As32(), i[l].As32())
+		CMOVLMI(code.As32(), above.As32())
+		ANDL(U32(1<<31-1), i[l].As32())
+		SUBL(above.As32(), i[l].As32())
+	}
+	CMPL(leaf, U32(0xffff))
+	JEQ(LabelRef("done"))
+	DECQ(left)
+	JNZ(LabelRef("step"))
 	Label("done")
 	for l := range i {
 		MOVL(i[l].As32(), gen.At(at, 4*l))
