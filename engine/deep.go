@@ -9,7 +9,7 @@ import (
 
 // deepGroup evaluates trees of any size: values become codes once (codePlan), then each tree is walked for a few hundred
 // rows at a time, so that its nodes stay in the first-level caches. A tree has one of two forms: nodes, which rows walk
-// in step, or blocks of five levels, all of whose nodes are compared with one row's codes at once.
+// in step, or blocks of several levels, all of whose nodes are compared with one row's codes at once.
 type deepGroup[F float] struct {
 	parts []deepPart[F]
 	rows  int // rows that add takes at a time

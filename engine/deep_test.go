@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -27,6 +28,73 @@ func TestDeepTiers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Forests whose rows fit one register or two, with columns apart or shared for both places of NaN, of pairs of blocks and
+// of many blocks, with every kind of leaf.
+func TestDeepForests(t *testing.T) {
+	for _, features := range []int{20, 30, 50, 64, 70} {
+		for seed := range uint64(4) {
+			rng := rand.New(rand.NewPCG(seed, uint64(features)))
+			m := &forest.Model{
+				Outputs: 3, Base: []float64{0, 1, 2}, Scale: 1, Link: forest.Link{Slope: 1, Divisor: 1}, Iterations: 4,
+				Arithmetic: forest.Arithmetic{Input: forest.Float32, Sum: forest.FloatType(seed % 2), Average: seed > 1},
+			}
+			m.Features = make([]forest.Feature, features)
+			for i := range 4 {
+				m.Trees = append(m.Trees, randomForestTree(rng, features, []int{9, 10, 12, 10}[i], i > 2))
+				m.Trees[i].Output = i % 3
+			}
+			const rows = 1111
+			table := enginetest.NewTable(rng, m, rows)
+			want := enginetest.Expect(m, engine.Options{}, table, nil)
+			for _, tier := range engine.Tiers() {
+				p, err := engine.CompileDeep(m, engine.Options{Tier: tier})
+				if err != nil {
+					t.Fatal(err)
+				}
+				enginetest.Compare(t, p, table, want, nil, 0, rows, 1)
+				enginetest.Compare(t, p, table, want, nil, 3, 515, 1)
+				b := enginetest.Bind(t, p, table, 0, rows)
+				dst := make([]float64, rows*p.Outputs())
+				if n := testing.AllocsPerRun(5, func() { _ = p.Score(dst, b) }); n != 0 {
+					t.Errorf("%s, %d features: %v allocations", tier, features, n)
+				}
+			}
+		}
+	}
+}
+
+// randomForestTree splits nearly every node down to depth levels.
+func randomForestTree(rng *rand.Rand, features, depth int, vector bool) forest.Tree {
+	t := forest.Tree{Vector: vector}
+	var grow func(level int) int32
+	grow = func(level int) int32 {
+		if level == depth || level > 3 && rng.IntN(20) == 0 {
+			for range 1 + 2*one(vector) {
+				t.Leaves = append(t.Leaves, rng.NormFloat64())
+			}
+			return ^int32(len(t.Leaves)/(1+2*one(vector)) - 1)
+		}
+		at := int32(len(t.Nodes))
+		t.Nodes = append(t.Nodes, forest.Node{
+			Op: forest.Op(rng.IntN(2)), Feature: int32(rng.IntN(features)), Threshold: float64(float32(rng.NormFloat64())),
+			NaNLeft: rng.IntN(2) == 0,
+		})
+		left := grow(level + 1)
+		right := grow(level + 1)
+		t.Nodes[at].Left, t.Nodes[at].Right = left, right
+		return at
+	}
+	grow(0)
+	return t
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // More rows than pass a large tree at a time.
@@ -86,4 +154,42 @@ func TestDeepDoesNotAllocate(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A tree with more features than columns can have, and all kinds of splits: between two ordinary ones.
+func TestDeepSlowTree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	m := enginetest.Model(rng, enginetest.Shape{Trees: 1, Leaves: 300, Features: 6, Outputs: 2})
+	const nodes = 70_000
+	for len(m.Features) < nodes {
+		m.Features = append(m.Features, forest.Feature{})
+	}
+	m.Sets = append(m.Sets, forest.CategorySet{0b1010}, forest.CategorySet{1, 7})
+	large := forest.Tree{}
+	for i := range nodes {
+		child := func(c int) int32 {
+			if c < nodes {
+				return int32(c)
+			}
+			return ^int32(c - nodes)
+		}
+		large.Nodes = append(large.Nodes, forest.Node{
+			Op: forest.Op(rng.IntN(4)), Feature: int32(i), Set: int32(len(m.Sets) - 1 - rng.IntN(2)), Zero: forest.ZeroRule(rng.IntN(3)),
+			Threshold: []float64{0, 1, -0.5, math.Inf(1), math.Inf(-1)}[rng.IntN(5)], NaNLeft: rng.IntN(2) == 0,
+			OtherLeft: rng.IntN(2) == 0, Left: child(2*i + 1), Right: child(2*i + 2),
+		})
+	}
+	for range nodes + 1 {
+		large.Leaves = append(large.Leaves, rng.NormFloat64())
+	}
+	m.Trees = []forest.Tree{m.Trees[0], large, m.Trees[0]}
+	m.Iterations, m.Stop = 3, 0
+	const rows = 12
+	table := enginetest.NewTable(rng, m, rows)
+	want := enginetest.Expect(m, engine.Options{}, table, nil)
+	p, err := engine.CompileDeep(m, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Compare(t, p, table, want, nil, 0, rows, 1)
 }
