@@ -58,7 +58,7 @@ release-proto: tools ## Freeze the protocol: later changes are checked against i
 	buf build -o proto/released.binpb
 
 .PHONY: bench
-bench: build python python-bench ## Side by side with every engine, single rows to whole jobs; exit status 1 if a goal is missed (about an hour)
+bench: build python python-bench ## Side by side with every engine, single rows to whole jobs; exit status 1 if a goal is missed (about 40 minutes)
 	go run ./bench/compare -pipeline
 
 .PHONY: bench-quick
