@@ -3,7 +3,10 @@ package monitor
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -281,28 +284,45 @@ func (p *Profiler) Profile() Profile {
 		p.sample.shrink()
 		out.Binned = int64(len(p.sample.hash))
 	}
-	for i := range p.features {
-		c := &p.features[i]
-		single := int64(0)
-		if p.sample != nil {
-			c, single = p.sample.counted(i, c)
-		}
-		f := FeatureProfile{
-			Field: c.Field, Count: p.rows, Nulls: c.nulls, Mean: c.m.mean(), SD: c.m.deviation(), NullBin: c.nullBin,
-			NegInf: c.negInf, PosInf: c.posInf, Other: c.other, Unseen: c.unseen, Single: single,
-		}
-		if c.m.n > 0 {
-			f.Min, f.Max = c.m.min, c.m.max
-		}
-		if c.Categorical {
-			for k, v := range c.bins.Categories {
-				f.Categories = append(f.Categories, CategoryCount{v, c.counts[k]})
+	// The features have nothing in common, and the end of a batch waits for them.
+	out.Features = make([]FeatureProfile, len(p.features))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(p.features)) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(p.features); i = int(next.Add(1)) - 1 {
+				out.Features[i] = p.feature(i)
 			}
-			f.Known, f.Open = c.bins.Known, c.bins.Open
-		} else {
-			f.Edges, f.Bins = c.bins.Edges, slices.Clone(c.counts)
-		}
-		out.Features = append(out.Features, f)
+		})
+	}
+	all.Wait()
+	if len(out.Features) == 0 {
+		out.Features = nil
 	}
 	return out
+}
+
+// feature is the profile of feature i.
+func (p *Profiler) feature(i int) FeatureProfile {
+	c := &p.features[i]
+	single := int64(0)
+	if p.sample != nil {
+		c, single = p.sample.counted(i, c)
+	}
+	f := FeatureProfile{
+		Field: c.Field, Count: p.rows, Nulls: c.nulls, Mean: c.m.mean(), SD: c.m.deviation(), NullBin: c.nullBin,
+		NegInf: c.negInf, PosInf: c.posInf, Other: c.other, Unseen: c.unseen, Single: single,
+	}
+	if c.m.n > 0 {
+		f.Min, f.Max = c.m.min, c.m.max
+	}
+	if c.Categorical {
+		for k, v := range c.bins.Categories {
+			f.Categories = append(f.Categories, CategoryCount{v, c.counts[k]})
+		}
+		f.Known, f.Open = c.bins.Known, c.bins.Open
+	} else {
+		f.Edges, f.Bins = c.bins.Edges, slices.Clone(c.counts)
+	}
+	return f
 }

@@ -28,8 +28,10 @@ type columnEncoder struct {
 	indexed  bool // texts and dictionaries: as long as the dictionary is small
 	bools    bool
 	zstd     *zstd.Encoder
-	codec    int32 // codecNone or codecZstd once decided
-	decided  bool
+	// What the first page decides for all of them.
+	codec   int32 // codecNone or codecZstd
+	delta   int   // bytes of the integers that are written as differences, 0 for none
+	decided bool
 
 	// The current page.
 	rows  int
@@ -59,7 +61,7 @@ type writtenChunk struct {
 	compressed, expanded int64
 	rows, nulls          int64
 	indexed, plain       int32 // data pages by encoding
-	hasDict              bool
+	hasDict, delta       bool
 }
 
 func newColumnEncoder(f arrow.Field, c *schema.Column, z *zstd.Encoder) (*columnEncoder, error) {
@@ -78,8 +80,13 @@ func newColumnEncoder(f arrow.Field, c *schema.Column, z *zstd.Encoder) (*column
 	case arrow.STRING, arrow.LARGE_STRING, arrow.BINARY, arrow.LARGE_BINARY:
 		e.indexed = true
 	}
-	if e.indexed {
+	switch {
+	case e.indexed:
 		e.dict = map[string]uint32{}
+	case c.PhysicalType() == parquet.Types.Int32:
+		e.delta = 4
+	case c.PhysicalType() == parquet.Types.Int64:
+		e.delta = 8
 	}
 	return e, nil
 }
@@ -268,7 +275,7 @@ func (c *columnEncoder) endPage() {
 		b = c.codes.encode(b, len(c.dict))
 		c.chunk.indexed++
 	} else {
-		b = append(b, c.plain...)
+		b, encoding = c.appendPlain(b)
 		c.chunk.plain++
 	}
 	c.scratch = b
@@ -279,6 +286,19 @@ func (c *columnEncoder) endPage() {
 	c.chunk.nulls += int64(c.nulls)
 	c.rows, c.nulls, c.bits, c.plain, c.valid = 0, 0, 0, c.plain[:0], c.valid[:0]
 	c.codes.clear()
+}
+
+// appendPlain appends the values that no dictionary has, integers as differences if that makes the first page smaller.
+func (c *columnEncoder) appendPlain(b []byte) ([]byte, int32) {
+	if c.delta > 0 {
+		start := len(b)
+		b = appendDeltas(b, c.plain, c.delta)
+		if c.decided || len(b)-start <= len(c.plain)-len(c.plain)/10 {
+			return b, encDelta
+		}
+		b, c.delta = b[:start], 0
+	}
+	return append(b, c.plain...), encPlain
 }
 
 // page appends header and body. The first page of a column decides whether compression pays.
@@ -303,6 +323,7 @@ func (c *columnEncoder) page(dst, body []byte, inner func([]byte) []byte, kind i
 // finish ends the chunk and returns its dictionary page and its data pages, which are valid until reset.
 func (c *columnEncoder) finish() (chunk writtenChunk, dict, pages []byte) {
 	c.endPage()
+	c.chunk.delta = c.delta > 0
 	if c.chunk.indexed > 0 {
 		c.chunk.hasDict = true
 		c.dictBytes = c.page(c.dictBytes[:0], c.entries, func(h []byte) []byte {
@@ -330,7 +351,10 @@ func (w *writtenChunk) describe(b *metadata.ColumnChunkMetaDataBuilder) error {
 		stats.DictEncodingStats = map[parquet.Encoding]int32{parquet.Encodings.Plain: 1}
 		stats.DataEncodingStats[parquet.Encodings.RLEDict] = w.indexed
 	}
-	if w.plain > 0 {
+	switch {
+	case w.plain > 0 && w.delta:
+		stats.DataEncodingStats[parquet.Encodings.DeltaBinaryPacked] = w.plain
+	case w.plain > 0:
 		stats.DataEncodingStats[parquet.Encodings.Plain] = w.plain
 	}
 	b.SetStats(metadata.EncodedStatistics{NullCount: w.nulls, HasNullCount: true})

@@ -143,7 +143,7 @@ func (h *hybrid) bits(dst []byte, at, n int) (ones int, err error) {
 		case h.value > 1:
 			return 0, fmt.Errorf("definition level %d: %w", h.value, ErrInvalid)
 		default:
-			bitutil.SetBitsTo(dst, int64(at), int64(k), h.value == 1)
+			fillBits(dst, at, k, uint64(h.value))
 			ones += k * int(h.value)
 		}
 		h.left -= k
@@ -151,6 +151,15 @@ func (h *hybrid) bits(dst []byte, at, n int) (ones int, err error) {
 		n -= k
 	}
 	return ones, nil
+}
+
+// fillBits sets n bits to one. Most runs of a column with some nulls are short.
+func fillBits(dst []byte, at, n int, one uint64) {
+	if n > 56 {
+		bitutil.SetBitsTo(dst, int64(at), int64(n), one == 1)
+		return
+	}
+	putBits(dst, at, -one&(1<<n-1), n)
 }
 
 // copyBits copies n bits and returns how many of them are 1.
@@ -167,12 +176,36 @@ func copyBits(dst []byte, at int, src []byte, from, n int) (ones int) {
 		}
 		at, from, n = at+8*full, from+8*full, n%8
 	}
-	for i := range n {
-		v := src[(from+i)/8] >> ((from + i) % 8) & 1
-		ones += int(v)
-		bitutil.SetBitTo(dst, at+i, v == 1)
+	for n > 0 {
+		word, k := bitsAt(src, from, min(n, 56))
+		ones += bits.OnesCount64(word)
+		putBits(dst, at, word, k)
+		at, from, n = at+k, from+k, n-k
 	}
 	return ones
+}
+
+// bitsAt returns up to n bits, which are at most 56, and how many they are.
+func bitsAt(b []byte, at, n int) (word uint64, k int) {
+	p, shift := at/8, at%8
+	if p+8 <= len(b) {
+		return le.Uint64(b[p:]) >> shift & (1<<n - 1), n
+	}
+	n = min(n, 8-shift)
+	return uint64(b[p]) >> shift & (1<<n - 1), n
+}
+
+// putBits writes n bits, which are at most 56, over any others.
+func putBits(b []byte, at int, word uint64, n int) {
+	p, shift, mask := at/8, at%8, uint64(1)<<n-1
+	if p+8 <= len(b) {
+		old := le.Uint64(b[p:])
+		le.PutUint64(b[p:], old&^(mask<<shift)|word<<shift)
+		return
+	}
+	for i := range n {
+		bitutil.SetBitTo(b, at+i, word>>i&1 == 1)
+	}
 }
 
 // countPresent returns how many of the next n definition levels are 1, without moving on.

@@ -25,7 +25,8 @@ const groupRows = 128 << 10
 // 2 M rows of a key, two scores and eight constants take 0.1 s instead of 1.6 s (BenchmarkWrite).
 //
 // Texts and dictionary columns are dictionary-encoded, numbers are not: of most columns nearly all differ. A column whose
-// first page zstd does not shrink by a tenth, such as one of probabilities, is stored as it is.
+// first page zstd does not shrink by a tenth, such as one of probabilities, is stored as it is; integers are stored as
+// differences where that shrinks them.
 type parquetEncoder struct {
 	w       io.Writer
 	o       WriteOptions
@@ -74,6 +75,9 @@ func writerProperties(columns []*columnEncoder) *parquet.WriterProperties {
 	for _, c := range columns {
 		if c.codec == codecNone {
 			props = append(props, parquet.WithCompressionFor(c.name, compress.Codecs.Uncompressed))
+		}
+		if c.delta > 0 {
+			props = append(props, parquet.WithEncodingFor(c.name, parquet.Encodings.DeltaBinaryPacked))
 		}
 	}
 	return parquet.NewWriterProperties(props...)

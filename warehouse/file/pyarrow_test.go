@@ -83,7 +83,8 @@ func large(mem memory.Allocator, from, rows int) arrow.Record {
 		{Name: "at", Type: dict(utc)},
 		nullable("absent", dict(utc)),
 		nullable("noise", arrow.PrimitiveTypes.Float64), nullable("flag", arrow.FixedWidthTypes.Boolean), nullable("small", arrow.PrimitiveTypes.Int8),
-		nullable("none", arrow.PrimitiveTypes.Float32),
+		nullable("none", arrow.PrimitiveTypes.Float32), {Name: "wild", Type: arrow.PrimitiveTypes.Int64},
+		nullable("wild32", arrow.PrimitiveTypes.Int32), {Name: "random", Type: arrow.PrimitiveTypes.Int64},
 	}, nil)
 	b := array.NewRecordBuilder(mem, s)
 	defer b.Release()
@@ -114,6 +115,9 @@ func large(mem memory.Allocator, from, rows int) arrow.Record {
 		b.Field(10).(*array.BooleanBuilder).Append(i%7 == 0)
 		b.Field(11).(*array.Int8Builder).Append(int8(i))
 		b.Field(12).AppendNull()
+		b.Field(13).(*array.Int64Builder).Append([]int64{math.MaxInt64, math.MinInt64, 0, -1}[i%37%4]) // differences wrap
+		b.Field(14).(*array.Int32Builder).Append([]int32{math.MaxInt32, math.MinInt32, 0, int32(i)}[i%41%4])
+		b.Field(15).(*array.Int64Builder).Append(int64(uint64(i+1) * 0x9e3779b97f4a7c15))
 	}
 	return b.NewRecord()
 }
