@@ -81,6 +81,7 @@ func numberTrees(trees []forest.Tree) []*numbering.Plan {
 	var next atomic.Int64
 	work := func() {
 		var children [][2]int32
+		var builder numbering.Builder
 		for i := int(next.Add(1)) - 1; i < len(trees); i = int(next.Add(1)) - 1 {
 			if len(trees[i].Nodes) == 0 {
 				plans[i] = &numbering.Plan{Numbers: []uint16{0}}
@@ -90,7 +91,7 @@ func numberTrees(trees []forest.Tree) []*numbering.Plan {
 			for j := range trees[i].Nodes {
 				children = append(children, [2]int32{trees[i].Nodes[j].Left, trees[i].Nodes[j].Right})
 			}
-			plans[i] = numbering.New(children)
+			plans[i] = builder.New(children)
 		}
 	}
 	var group sync.WaitGroup

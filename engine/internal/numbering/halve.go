@@ -1,13 +1,14 @@
 package numbering
 
-// builder makes a plan.
-type builder struct {
+import "slices"
+
+// Builder makes plans. It keeps its working memory from one tree to the next, and serves one goroutine at a time.
+type Builder struct {
 	plan     *Plan
 	subtrees []subtree
-	limit    uint16
-	costs    []uint16 // steps for marking c leaves below a subtree, c from 0 to leaves; above limit if they are not known
+	costs    []uint16 // steps for marking c leaves below a subtree, c from 0 to leaves; unknown if they are above the limit
 	below    []uint16 // how many of those are below its left child
-	reached  []uint16 // the c with at most limit steps, of one subtree after the other
+	reached  []uint16 // the c whose steps are known, of one subtree after the other
 }
 
 // subtree is a tree without some of its leaves, and without the nodes that have one side left.
@@ -22,7 +23,7 @@ type subtree struct {
 const none = -1
 
 // add makes the subtree at a child, which may be a leaf.
-func (b *builder) add(children [][2]int32, child int32) int32 {
+func (b *Builder) add(children [][2]int32, child int32) int32 {
 	t := subtree{left: none, right: none, leaves: 1, origin: ^child}
 	if child >= 0 {
 		t.left = b.add(children, children[child][0])
@@ -35,7 +36,7 @@ func (b *builder) add(children [][2]int32, child int32) int32 {
 }
 
 // halve numbers the leaves of t, at most 1<<levels, at element i of the separators.
-func (b *builder) halve(t int32, levels, i int) {
+func (b *Builder) halve(t int32, levels, i int) {
 	n := int(b.subtrees[t].leaves)
 	if n == 1 {
 		b.plan.Numbers[b.subtrees[t].origin] = uint16(i<<levels - 1<<b.plan.Bits)
@@ -48,16 +49,16 @@ func (b *builder) halve(t int32, levels, i int) {
 	}
 	// Few steps are enough mostly, and few numbers of leaves can be marked with few steps.
 	best := n / 2
-	for b.limit = 1; ; b.limit = 2*b.limit + 1 {
+	for limit := uint16(1); ; limit = 2*limit + 1 {
 		b.costs, b.below, b.reached = b.costs[:0], b.below[:0], b.reached[:0]
-		b.count(t)
+		b.count(t, limit)
 		costs := b.costs[b.subtrees[t].table:][:n+1]
 		for c := n - half; c <= half; c++ {
 			if costs[c] < costs[best] || costs[c] == costs[best] && abs(2*c-n) < abs(2*best-n) {
 				best = c
 			}
 		}
-		if costs[best] <= b.limit {
+		if costs[best] <= limit {
 			break
 		}
 	}
@@ -72,48 +73,53 @@ func abs(x int) int { return max(x, -x) }
 // unknown is more steps than any tree takes.
 const unknown = 1 << 15
 
-// count fills the tables of t and of all below.
-func (b *builder) count(t int32) {
+// count fills the tables of t, and of those below that matter, with what takes at most limit steps. Where both sides are
+// mixed, that is a step more than they take, so each level has a lower limit.
+func (b *Builder) count(t int32, limit uint16) {
 	s := &b.subtrees[t]
-	if s.left >= 0 {
-		b.count(s.left)
-		b.count(s.right)
+	if s.left >= 0 && limit > 0 {
+		b.count(s.left, limit-1)
+		b.count(s.right, limit-1)
 	}
 	s.table = int32(len(b.costs))
-	n := int(s.leaves)
-	for range n + 1 {
-		b.costs = append(b.costs, unknown)
-		b.below = append(b.below, 0)
-	}
-	costs, below := b.costs[s.table:], b.below[s.table:]
 	s.first = int32(len(b.reached))
-	reach := func(c int, steps, left uint16) {
-		if steps < costs[c] {
-			if costs[c] == unknown {
-				b.reached = append(b.reached, uint16(c))
-			}
-			costs[c], below[c] = steps, left
-		}
+	n := int(s.leaves)
+	b.costs = slices.Grow(b.costs, n+1)[:len(b.costs)+n+1]
+	b.below = slices.Grow(b.below, n+1)[:len(b.below)+n+1]
+	b.reached = slices.Grow(b.reached, n+1)
+	costs, below := b.costs[s.table:][:n+1], b.below[s.table:][:n+1]
+	for c := range costs {
+		costs[c] = unknown
 	}
-	reach(0, 0, 0)
-	reach(n, 0, 0)
+	costs[0], below[0] = 0, 0
+	costs[n], below[n] = 0, 0
+	reached := append(b.reached, 0, uint16(n))
 	if s.left >= 0 {
 		l, r := &b.subtrees[s.left], &b.subtrees[s.right]
-		reach(int(r.leaves), 0, 0) // the right side alone: the split's word as it is
-		for _, cl := range b.reached[l.first:l.last] {
-			x := b.costs[int(l.table)+int(cl)] + 1
-			for _, cr := range b.reached[r.first:r.last] {
-				if steps := x + b.costs[int(r.table)+int(cr)]; steps <= b.limit {
-					reach(int(cl+cr), steps, cl)
+		costs[r.leaves], below[r.leaves] = 0, 0 // the right side alone: the split's word as it is
+		reached = append(reached, uint16(r.leaves))
+		if limit > 0 {
+			rights, steps := b.reached[r.first:r.last], b.costs[r.table:][:r.leaves+1]
+			for _, cl := range b.reached[l.first:l.last] {
+				x := b.costs[int(l.table)+int(cl)] + 1
+				for _, cr := range rights {
+					c, x := cl+cr, x+steps[cr]
+					if x <= limit && x < costs[c] {
+						if costs[c] == unknown {
+							reached = append(reached, c)
+						}
+						costs[c], below[c] = x, cl
+					}
 				}
 			}
 		}
 	}
+	b.reached = reached
 	s.last = int32(len(b.reached))
 }
 
 // word returns the word that marks c leaves below t.
-func (b *builder) word(t int32, c int) Word {
+func (b *Builder) word(t int32, c int) Word {
 	s := &b.subtrees[t]
 	switch {
 	case c == 0:
@@ -131,7 +137,7 @@ func (b *builder) word(t int32, c int) Word {
 }
 
 // split returns t without the c marked leaves, and t with nothing else.
-func (b *builder) split(t int32, c int) (others, marked int32) {
+func (b *Builder) split(t int32, c int) (others, marked int32) {
 	s := b.subtrees[t]
 	switch {
 	case c == 0:
@@ -146,7 +152,7 @@ func (b *builder) split(t int32, c int) (others, marked int32) {
 }
 
 // join makes a subtree of two sides, one of which may be none.
-func (b *builder) join(origin, left, right int32) int32 {
+func (b *Builder) join(origin, left, right int32) int32 {
 	switch {
 	case left == none:
 		return right

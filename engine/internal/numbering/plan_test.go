@@ -171,8 +171,9 @@ func BenchmarkNew(b *testing.B) {
 		r := rand.New(rand.NewPCG(1, 2))
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			children := grow(r, n, 8)
+			var builder numbering.Builder
 			for b.Loop() {
-				numbering.New(children)
+				builder.New(children)
 			}
 		})
 	}
