@@ -7,12 +7,12 @@ package kernel
 // shapley8AVX512 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapley8AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley8AVX512(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // shapley16AVX512 plays n steps for 16 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapley16AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley16AVX512(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // aboveAVX512 writes a word of bits for each of n tests: those of its 64 values that are above their cuts.
 //
@@ -27,12 +27,12 @@ func aboveOrNaNAVX512(words *uint64, values *float64, tests *uint64, n int)
 // shapley8AVX2 plays n steps for 8 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapley8AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley8AVX2(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // shapley16AVX2 plays n steps for 16 rows; turns and open are moved to the rows' bytes.
 //
 //go:noescape
-func shapley16AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+func shapley16AVX2(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 
 // aboveAVX2 writes a word of bits for each of n tests: those of its 64 values that are above their cuts.
 //

@@ -73,7 +73,7 @@ DATA shapleyMasks<>+496(SB)/8, $0xffffffffffffffff
 DATA shapleyMasks<>+504(SB)/8, $0xffffffffffffffff
 GLOBL shapleyMasks<>(SB), RODATA|NOPTR, $512
 
-// func shapley8AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley8AVX512(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·shapley8AVX512(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX
@@ -373,7 +373,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func shapley16AVX512(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley16AVX512(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·shapley16AVX512(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX
@@ -842,7 +842,7 @@ test:
 	VZEROUPPER
 	RET
 
-// func shapley8AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley8AVX2(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX
 TEXT ·shapley8AVX2(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX
@@ -871,7 +871,7 @@ step:
 	VSUBPD       Y0, Y2, Y2
 	MOVQ         turns+16(FP), R14
 	LEAQ         shapleyMasks<>+0(SB), R11
-	MOVWQZX      (R14)(R10*8), R14
+	MOVBQZX      (R14)(R10*8), R14
 	MOVQ         R14, R12
 	ANDQ         $0x0f, R12
 	SHLQ         $0x05, R12
@@ -888,7 +888,7 @@ step:
 	JCC          reached
 	MOVQ         open+24(FP), R14
 	LEAQ         shapleyMasks<>+0(SB), R11
-	MOVWQZX      (R14)(R10*8), R14
+	MOVBQZX      (R14)(R10*8), R14
 	MOVQ         R14, R10
 	ANDQ         $0x0f, R10
 	SHLQ         $0x05, R10
@@ -1243,7 +1243,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func shapley16AVX2(sums *float64, frames *float64, turns *uint64, open *uint64, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
+// func shapley16AVX2(sums *float64, frames *float64, turns *uint8, open *uint8, nodes *uint64, curves *float64, leaves *float64, points int, steps *uint32, n int)
 // Requires: AVX
 TEXT ·shapley16AVX2(SB), NOSPLIT, $0-80
 	MOVQ steps+64(FP), AX

@@ -17,7 +17,7 @@ func useShapleyAVX512(t *Table) {
 }
 
 // shapleyFunc is assembly for a number of lanes.
-type shapleyFunc func(sums, frames *float64, turns, open, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int)
+type shapleyFunc func(sums, frames *float64, turns, open *uint8, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int)
 
 // shapleyCall makes pointers; all lanes are played for, whatever the number of rows.
 func shapleyCall(few, many shapleyFunc) func([]float64, []float64, []uint64, []uint64, int, int, *Game, []uint32) {
@@ -26,8 +26,8 @@ func shapleyCall(few, many shapleyFunc) func([]float64, []float64, []uint64, []u
 			return
 		}
 		// The rows' bytes of a little-endian word.
-		bytesOf := func(words []uint64) *uint64 {
-			return (*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(words)), first/8))
+		bytesOf := func(words []uint64) *uint8 {
+			return (*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(words)), first/8))
 		}
 		f := few
 		if GameLanes(rows) > 8 {

@@ -69,7 +69,7 @@ type game struct {
 func (g game) write() {
 	gen.Func(fmt.Sprint("shapley", g.lanes, g.tier),
 		fmt.Sprint("plays n steps for ", g.lanes, " rows; turns and open are moved to the rows' bytes."),
-		"func(sums, frames *float64, turns, open, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int)")
+		"func(sums, frames *float64, turns, open *uint8, nodes *uint64, curves, leaves *float64, points int, steps *uint32, n int)")
 	g.steps, g.n, g.frames = gen.Arg("steps"), gen.Arg("n"), gen.Arg("frames")
 	g.q8 = gen.Arg("points")
 	SHLQ(U8(3), g.q8)
@@ -182,7 +182,11 @@ func (g *game) masked(words string, index reg.GPVirtual, use func(i int, m reg.R
 	}
 	table, nibble, mask := GP64(), GP64(), g.reg()
 	LEAQ(g.masks, table)
-	MOVWQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
+	if g.lanes == 8 { // the byte after may be past the last word
+		MOVBQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
+	} else {
+		MOVWQZX(gen.Indexed(g.tmp, index, 8, 0), g.tmp)
+	}
 	for i := range g.regs() {
 		MOVQ(g.tmp, nibble)
 		ANDQ(U8(15), nibble)
