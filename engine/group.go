@@ -36,7 +36,7 @@ func nextGroup[F float](m *forest.Model, trees []forest.Tree, k *kernels[F], c k
 		all = append(all, s)
 	}
 	var g *bitGroup[F]
-	plan, ids, ok := planMasks(m, all)
+	plan, ids, ok := planMasks(m, all, k.Table)
 	if ok {
 		g = newBitGroup(m, trees[:n], plan, ids, k)
 	}

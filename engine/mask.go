@@ -65,7 +65,7 @@ func maskable(m *forest.Model, s split) bool {
 }
 
 // planMasks plans the words for the splits and returns each split's number.
-func planMasks(m *forest.Model, all []split) (*maskPlan, map[split]uint32, bool) {
+func planMasks(m *forest.Model, all []split, t *kernel.Table) (*maskPlan, map[split]uint32, bool) {
 	p := &maskPlan{size: 2}
 	ids := make(map[split]uint32)
 	slices.SortFunc(all, func(a, b split) int {
@@ -79,7 +79,7 @@ func planMasks(m *forest.Model, all []split) (*maskPlan, map[split]uint32, bool)
 			n++
 		}
 		k, _ := slices.BinarySearchFunc(all[:n], setSplit, func(s split, k splitKind) int { return cmp.Compare(s.kind, k) })
-		if k > 0 && !p.planNumeric(all[:k], ids) {
+		if k > 0 && !p.planNumeric(all[:k], ids, t) {
 			return nil, nil, false
 		}
 		if k < n && !p.planSets(m, all[k:n], ids) {
@@ -91,7 +91,7 @@ func planMasks(m *forest.Model, all []split) (*maskPlan, map[split]uint32, bool)
 }
 
 // planNumeric plans one feature's numeric splits, sorted by cut.
-func (p *maskPlan) planNumeric(splits []split, ids map[split]uint32) bool {
+func (p *maskPlan) planNumeric(splits []split, ids map[split]uint32, k *kernel.Table) bool {
 	var cuts []float64
 	f := numericMasks{feature: int(splits[0].feature), nanLow: true}
 	for _, s := range splits {
@@ -106,7 +106,7 @@ func (p *maskPlan) planNumeric(splits []split, ids map[split]uint32) bool {
 	if len(cuts) > kernel.MaxCuts {
 		return false
 	}
-	f.ranks = kernel.NewCuts(cuts, f.nanLow)
+	f.ranks = k.NewCuts(cuts, f.nanLow, len(cuts) > kernel.MaxCuts8)
 	f.base = p.take(len(cuts))
 	nan := uint32(noRows)
 	if !f.nanLow {

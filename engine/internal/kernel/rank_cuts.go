@@ -3,7 +3,6 @@ package kernel
 import (
 	"math"
 	"math/bits"
-	"slices"
 )
 
 // Cuts are the distinct thresholds of one feature, prepared for ranking. The code of x is the number of cuts below x; a
@@ -44,7 +43,7 @@ const (
 	fewCuts    = 4       // rankAll up to here
 	maxBuckets = 1 << 14 // per feature: 32 KiB
 	maxCrowd   = 64      // cuts in a bucket
-	padding    = 64      // NaN after the cuts
+	padding    = 8       // NaN after the cuts, besides those that binary searches in buckets may look at
 )
 
 const (
@@ -62,22 +61,59 @@ func NewCuts(cuts []float64, nanLow bool) *Cuts {
 	return q
 }
 
-// newBuckets chooses between the ways of finding codes.
+// NewCuts is the function NewCuts for this tier only, and for codes of 16 bits if wide, else of 8: tables that nothing
+// else needs are left out. The other functions give the same codes, slowly.
+func (t *Table) NewCuts(cuts []float64, nanLow, wide bool) *Cuts {
+	q := newBuckets(cuts, nanLow)
+	if t.Tier == Portable {
+		return q
+	}
+	q.layOutVectors()
+	switch {
+	case wide:
+		q.pairs = nil
+	case t.Tier == AVX512 && q.pairs != nil && q.how != rankAll:
+		// Both types of values are ranked by pairs; AVX2 has no pairs for doubles.
+		q.first, q.buckets, q.how = nil, nil, rankSearch
+		if cap(q.cuts) > q.n+2*padding {
+			q.pad(0)
+			q.pairs.cuts = &q.cuts[0]
+		}
+	}
+	return q
+}
+
+// pad makes the cuts' memory as long as searches in so many steps need.
+func (q *Cuts) pad(steps int) {
+	padded := make([]float64, q.n, q.n+padding+1<<steps)
+	copy(padded, q.cuts)
+	for len(padded) < cap(padded) {
+		padded = append(padded, math.NaN())
+	}
+	q.cuts = padded
+}
+
+// newBuckets makes the cuts with what pure Go needs.
 func newBuckets(cuts []float64, nanLow bool) *Cuts {
 	n := len(cuts)
 	q := &Cuts{n: n, nan: n + 1, how: rankSearch}
 	if nanLow {
 		q.nan = 0
 	}
-	q.cuts = slices.Grow(slices.Clone(cuts), padding)
-	for range padding {
-		q.cuts = append(q.cuts, math.NaN())
-	}
+	q.cuts = cuts
+	q.choose()
+	q.pad(q.steps)
+	return q
+}
+
+// choose chooses between the ways of finding codes.
+func (q *Cuts) choose() {
+	n := q.n
 	if n <= fewCuts {
 		q.how = rankAll
-		return q
+		return
 	}
-	q.lo, q.hi = cuts[0], cuts[n-1]
+	q.lo, q.hi = q.cuts[0], q.cuts[n-1]
 	best := math.MaxInt
 	var chosen Cuts
 	for _, how := range []ranking{rankLinear, rankLog} {
@@ -103,9 +139,8 @@ func newBuckets(cuts []float64, nanLow bool) *Cuts {
 		}
 	}
 	if best != math.MaxInt {
-		return &chosen
+		*q = chosen
 	}
-	return q
 }
 
 // N is the number of cuts.

@@ -67,7 +67,7 @@ func newPairTable(q *Cuts) *pairTable {
 	if q.n == 0 || q.n > MaxCuts8 {
 		return nil
 	}
-	cuts := make([]float32, q.n, q.n+padding)
+	cuts := make([]float32, q.n)
 	for i, c := range q.cuts[:q.n] {
 		cuts[i] = floor32(c) + 0 // no -0
 	}
@@ -313,11 +313,14 @@ func (s *pairShape) table(q *Cuts, cuts []float32) *pairTable {
 	// Values left out are below nan, which must not count them.
 	nan := q.nan - int(t.peels)
 	t.table[s.bucket(s.nan)] = uint64(uint32(nan))<<32 | uint64(math.Float32bits(float32(math.Inf(1))))
-	t.floor32 = cuts
-	for range padding {
-		t.floor32 = append(t.floor32, float32(math.NaN()))
+	t.entries, t.cuts = &t.table[0], &q.cuts[0]
+	if t.turns > 0 { // there are crowded buckets
+		t.floor32 = make([]float32, q.n+padding)
+		for i := copy(t.floor32, cuts); i < len(t.floor32); i++ {
+			t.floor32[i] = float32(math.NaN())
+		}
+		t.singles = &t.floor32[0]
 	}
-	t.entries, t.cuts, t.singles = &t.table[0], &q.cuts[0], &t.floor32[0]
 	return t
 }
 
