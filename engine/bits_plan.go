@@ -69,7 +69,7 @@ type bitTree struct {
 // carryOut writes the tree's steps.
 func (t *bitTree) carryOut() {
 	for i, s := range t.plan.Steps {
-		slot := -1
+		var slot int
 		if t.plan.Separators[1] == numbering.Steps-numbering.Word(i) {
 			slot = t.out + t.plan.Bits - 1 // it is the highest plane too, and must outlive the round
 		} else {

@@ -58,7 +58,7 @@ func (g *bitGroup[F]) addVectors(k *kernels[F], s *bitScratch, trees []kernel.Le
 	rows := k.Rows()
 	for i := range trees {
 		t := &trees[i]
-		k.IDs(s.codes8[:], s.arena, t, (n+word-1)/word)
+		k.IDs(s.codes8, s.arena, t, (n+word-1)/word)
 		for r, id := range s.codes8[:n] {
 			at := r&^(word-1) + int(k.order[r&(word-1)])
 			for o, v := range g.vectors[int(t.Table)+int(id)*outputs:][:outputs] {

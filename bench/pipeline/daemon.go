@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -75,7 +76,7 @@ func (d *daemon) ready(ctx context.Context) error {
 		}
 		<-time.After(100 * time.Millisecond)
 	}
-	return fmt.Errorf("the daemon did not get ready")
+	return errors.New("the daemon did not get ready")
 }
 
 // score is timed around the command: what a user waits for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -123,9 +124,7 @@ func shares(x result) string {
 	busy := []string{"read", "bind", "quantise", "score", "profile", "stamp", "write"}
 	steps := map[string]float64{}
 	total := 0.0
-	for k, v := range x.Steps {
-		steps[k] = v
-	}
+	maps.Copy(steps, x.Steps)
 	steps["score"] -= steps["quantise"]
 	for _, step := range busy {
 		total += steps[step]

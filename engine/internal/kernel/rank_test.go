@@ -187,6 +187,9 @@ func TestRank(t *testing.T) {
 		checkRank(t, c.name, c.cuts, false, c.values(rng, 700))
 		checkRank(t, c.name, c.cuts, true, c.values(rng, 100))
 	}
+	if testing.Short() {
+		return
+	}
 	for i, c := range rankCases(rng, []int{MaxCuts}) {
 		if i%2 == 0 && os.Getenv("TREELINE_LONG") == "" {
 			continue

@@ -120,18 +120,9 @@ type rowTree struct{ children [][2]int }
 func newRowTree(rng *rand.Rand, leaves, depth int) rowTree {
 	type place struct{ node, side, depth int }
 	var t rowTree
-	open := []place{{-1, 0, 0}}
-	for len(t.children) < leaves-1 {
-		var can []int
-		for i, p := range open {
-			if p.depth < depth {
-				can = append(can, i)
-			}
-		}
-		if len(can) == 0 {
-			break
-		}
-		i := can[rng.IntN(len(can))]
+	open, deepest := []place{{-1, 0, 0}}, []place(nil)
+	for len(t.children) < leaves-1 && len(open) > 0 {
+		i := rng.IntN(len(open))
 		p := open[i]
 		open = slices.Delete(open, i, i+1)
 		at := len(t.children)
@@ -139,13 +130,17 @@ func newRowTree(rng *rand.Rand, leaves, depth int) rowTree {
 		if p.node >= 0 {
 			t.children[p.node][p.side] = at
 		}
-		open = append(open, place{at, 0, p.depth + 1}, place{at, 1, p.depth + 1})
+		under := &open
+		if p.depth+1 == depth {
+			under = &deepest
+		}
+		*under = append(*under, place{at, 0, p.depth + 1}, place{at, 1, p.depth + 1})
 	}
 	if len(t.children) == 0 {
 		return t
 	}
 	// Number leaves from left to right.
-	for _, p := range open {
+	for _, p := range append(open, deepest...) {
 		t.children[p.node][p.side] = -1
 	}
 	next := 0
@@ -310,9 +305,13 @@ func layRowBlocks(tree *rowTree, n int, column, cut []int) []uint8 {
 }
 
 func TestRowBlocks(t *testing.T) {
+	forests := 100
+	if testing.Short() {
+		forests = 15
+	}
 	eachRowTable(t, func(t *testing.T, r *RowTable) {
 		rng := rand.New(rand.NewPCG(8, 2))
-		for range 200 {
+		for range forests {
 			columns := []int{1, 64, 100, 128, 256}[rng.IntN(5)]
 			var codes RowCodes
 			for i := range codes.Codes {
