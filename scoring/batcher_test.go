@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/treeline-ml/treeline/warehouse"
 )
 
 func mustRun(t testing.TB, b *Batcher, req Request) Batch {
@@ -121,7 +123,7 @@ func TestRerunReplacesTheSameRows(t *testing.T) {
 		t.Errorf("%d batches, %d rows", len(s.output), len(s.rows(first.ID)))
 	}
 	for name, req := range map[string]Request{
-		"output": {Model: "m", OutputTable: "a.b.other"}, "input": {Model: "m", InputFiles: "x.csv"},
+		"output": {Model: "m", OutputTable: "a.b.other"}, "file": {Model: "m", OutputFile: "/x/out.parquet"}, "input": {Model: "m", InputFiles: "x.csv"},
 		"name": {Model: "m", InputFiles: "x.csv", InputName: "upload:x.csv"},
 	} {
 		if other := mustRun(t, b, req); other.ID == first.ID {
@@ -131,6 +133,30 @@ func TestRerunReplacesTheSameRows(t *testing.T) {
 	s.table.version = "v2"
 	if other := mustRun(t, b, Request{Model: "m"}); other.ID == first.ID {
 		t.Error("other rows have the same id")
+	}
+}
+
+// A configured file is a target of its own, by the day of the batch.
+func TestOutputFile(t *testing.T) {
+	cfg := testConfig()
+	cfg.DateColumn, cfg.Output = "day", warehouse.Output{File: "/x/{date}/scores-{date}.parquet"}
+	for name, c := range map[string]struct {
+		req  Request
+		want string
+	}{
+		"configured": {Request{}, "/x/all/scores-all.parquet"},
+		"a day":      {Request{Date: "2026-03-01"}, "/x/2026-03-01/scores-2026-03-01.parquet"},
+		"another":    {Request{OutputFile: "/y/../z/s.PARQUET"}, "/z/s.PARQUET"},
+		"a table":    {Request{OutputTable: "a.b.c"}, "a.b.c"},
+	} {
+		got, err := output(cfg, c.req)
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s: %s, %v, want %s", name, got, err, c.want)
+		}
+		back, err := warehouse.ParseOutput(got.String())
+		if err != nil || back != got {
+			t.Errorf("%s: %s is read back as %+v, %v", name, got, back, err)
+		}
 	}
 }
 

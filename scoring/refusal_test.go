@@ -165,6 +165,10 @@ func TestRequestsThatCannotWork(t *testing.T) {
 		"date":    {Request{Model: "m", Date: "2026-02-30"}, ErrRequest},
 		"no date": {Request{Model: "m", Date: "2026-02-03"}, ErrRequest}, // no date column is configured
 		"output":  {Request{Model: "m", OutputTable: "just_a_name"}, ErrRequest},
+
+		"relative file": {Request{Model: "m", OutputFile: "out.parquet"}, ErrRequest},
+		"other format":  {Request{Model: "m", OutputFile: "/tmp/out.csv"}, ErrRequest},
+		"two outputs":   {Request{Model: "m", OutputTable: "a.b.c", OutputFile: "/tmp/out.parquet"}, ErrRequest},
 	} {
 		released := 0
 		tc.req.Release = func() { released++ }

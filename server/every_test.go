@@ -325,6 +325,12 @@ func TestRequestsAreValidated(t *testing.T) {
 		{"output_table", func() error {
 			return drainEvents(c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: ref, OutputTable: "a.b; drop table c"}))
 		}},
+		{"output_file", func() error {
+			return drainEvents(c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: ref, OutputFile: "scores.parquet"}))
+		}},
+		{"output_file", func() error {
+			return drainEvents(c.RunBatch(ctx, &scoringv1.RunBatchRequest{Model: ref, OutputFile: "/tmp/\n.parquet"}))
+		}},
 		{"score_batch_id", func() error { return drainEvents(c.WatchBatch(ctx, "42")) }},
 		{"score_batch_id", func() error {
 			_, err := c.Batches.CancelBatch(ctx, &scoringv1.CancelBatchRequest{ScoreBatchId: strings.Repeat("x", 1000)})

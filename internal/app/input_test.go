@@ -77,6 +77,67 @@ func TestSevenColumnTableIsAccepted(t *testing.T) {
 	}
 }
 
+// A batch into a file has the scores, the receipt and the idempotence of one into a table.
+func TestBatchIntoAFile(t *testing.T) {
+	t.Parallel()
+	config, dir := newDataDir(t)
+	d := start(t, command(config, dir))
+	path := filepath.Join(t.TempDir(), "scores.parquet")
+	table := d.succeed(t, &scoringv1.RunBatchRequest{Model: ref("small")})
+	first := d.succeed(t, &scoringv1.RunBatchRequest{Model: ref("small"), OutputFile: path})
+	again := d.succeed(t, &scoringv1.RunBatchRequest{Model: ref("small"), OutputFile: path})
+	switch {
+	case first.GetOutputDigest() != table.GetOutputDigest() || first.GetRows() != table.GetRows() || first.GetRows() == 0:
+		t.Errorf("the file: %v\nthe table: %v", first, table)
+	case first.GetScoreBatchId() == table.GetScoreBatchId() || first.GetOutputFile() != path || first.GetOutputTable() != "" || first.GetReplaced():
+		t.Errorf("the file: %v", first)
+	case again.GetScoreBatchId() != first.GetScoreBatchId() || !again.GetReplaced() || again.GetAttempt() != 2 || again.GetOutputDigest() != first.GetOutputDigest():
+		t.Errorf("once more: %v", again)
+	}
+	rec, stored := d.rows(t, first.GetScoreBatchId(), 5), d.rows(t, table.GetScoreBatchId(), 5)
+	if rec.NumRows() != 5 || rec.NumCols() != stored.NumCols() {
+		t.Fatalf("%d rows of %d columns", rec.NumRows(), rec.NumCols())
+	}
+	for i, f := range rec.Schema().Fields() {
+		if f.Name != stored.ColumnName(i) {
+			t.Errorf("column %d is %q, in the table %q", i, f.Name, stored.ColumnName(i))
+		}
+	}
+	// Another batch into the same file, and then the first one's rows are gone.
+	other := d.succeed(t, &scoringv1.RunBatchRequest{Model: ref("churn"), OutputFile: path})
+	if other.GetReplaced() {
+		t.Errorf("another batch: %v", other)
+	}
+	_, err := d.batches.GetBatchRows(t.Context(), &scoringv1.GetBatchRowsRequest{ScoreBatchId: first.GetScoreBatchId(), Limit: 1})
+	refused(t, err, codes.NotFound, path)
+	for name, r := range map[string]*scoringv1.RunBatchRequest{
+		"no directory": {Model: ref("small"), OutputFile: filepath.Join(t.TempDir(), "absent", "scores.parquet")},
+		"foreign file": {Model: ref("small"), OutputFile: foreignFile(t)},
+	} {
+		if _, err := d.runBatch(t.Context(), r); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if left := staged(t, dir); len(left) != 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
+	}
+}
+
+// foreignFile is a Parquet file that no batch wrote.
+func foreignFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mine.parquet")
+	s := arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	w, err := file.Create(path, s, file.WriteOptions{})
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // rows returns the first rows of a batch as one record.
 func (d *daemon) rows(t *testing.T, id string, limit int32) arrow.Record {
 	t.Helper()

@@ -37,6 +37,7 @@ var children = map[string]func() int{
 	"full":   fillDisk,
 
 	"materialiser": materialiseForever,
+	"filewriter":   writeFiles,
 }
 
 // child is another process. Its lines come from stdout.
