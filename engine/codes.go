@@ -59,7 +59,7 @@ type codeNode struct {
 
 // codeBuilder makes a codePlan.
 type codeBuilder struct {
-	p       codePlan
+	p       *codePlan // apart, so that a program keeps nothing else
 	m       *forest.Model
 	numeric []*numericCodes // by feature
 	sets    map[split]codeNode
@@ -81,7 +81,7 @@ func (c codeColumn) variant() int { return 2*int(c.zero) + one(c.nanRight) }
 
 // newCodeBuilder collects the splits of trees.
 func newCodeBuilder(m *forest.Model, trees []forest.Tree) *codeBuilder {
-	c := &codeBuilder{m: m, numeric: make([]*numericCodes, len(m.Features)), sets: make(map[split]codeNode)}
+	c := &codeBuilder{p: &codePlan{}, m: m, numeric: make([]*numericCodes, len(m.Features)), sets: make(map[split]codeNode)}
 	var sets []split
 	for i := range trees {
 		for j := range trees[i].Nodes {

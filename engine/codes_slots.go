@@ -69,6 +69,7 @@ func (c *codeBuilder) planSlots(splits []split) {
 			put(col.classes, !s.otherLeft)
 			put(col.classes+1, s.nanRight)
 		}
+		col.table, col.pages = exact(col.table), exact(col.pages)
 		c.p.slots = append(c.p.slots, col)
 		splits = splits[n:]
 	}

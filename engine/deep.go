@@ -116,7 +116,7 @@ func (g *deepGroup[F]) compile(m *forest.Model, trees []forest.Tree, k *kernel.T
 	}
 	c := newCodeBuilder(m, trees)
 	cut := k.Tier == kernel.AVX512 && c.fitsBlocks(trees)
-	p.plan = &c.p
+	p.plan = c.p
 	splits := make([][]codeNode, len(trees))
 	for i := range trees {
 		splits[i] = make([]codeNode, len(trees[i].Nodes))

@@ -79,7 +79,7 @@ func newRowWalks[C float](m *forest.Model, trees []forest.Tree, part []int, numb
 	var slots *codeBuilder
 	if len(sets) > 0 {
 		slots = newCodeBuilder(m, []forest.Tree{{Nodes: sets}})
-		w.slots, w.members = slots.p.slots, slots.p.members
+		w.slots, w.members = exact(slots.p.slots), exact(slots.p.members)
 	}
 	if 2*len(w.inputs)+len(w.slots) > setColumn || total > math.MaxInt32 {
 		return nil
@@ -89,6 +89,9 @@ func newRowWalks[C float](m *forest.Model, trees []forest.Tree, part []int, numb
 		slotAt[w.slots[i].column] = 2*len(w.inputs) + i
 	}
 	w.nodes = make([]rowNode[C], 0, total)
+	if len(sets) > 0 {
+		w.sets = make([]uint32, total)
+	}
 	for _, i := range part {
 		t := &trees[i]
 		root := len(w.nodes)
@@ -107,10 +110,7 @@ func newRowWalks[C float](m *forest.Model, trees []forest.Tree, part []int, numb
 				c := slots.node(&s)
 				column = slotAt[c.column] | setColumn
 				out.cut = C(math.NaN())
-				for len(w.sets) < len(w.nodes) {
-					w.sets = append(w.sets, 0)
-				}
-				w.sets = append(w.sets, slots.p.sets[c.set])
+				w.sets[len(w.nodes)] = slots.p.sets[c.set]
 			case cutSplit:
 				column = 2*cuts[rowFeature{s.feature, s.zero}] + one(s.nanRight)
 				out.cut = roundDown[C](s.cut)
@@ -127,9 +127,6 @@ func newRowWalks[C float](m *forest.Model, trees []forest.Tree, part []int, numb
 			}
 			w.nodes = append(w.nodes, out)
 		}
-	}
-	for len(w.sets) > 0 && len(w.sets) < len(w.nodes) {
-		w.sets = append(w.sets, 0)
 	}
 	return w
 }
