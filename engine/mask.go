@@ -87,6 +87,7 @@ func planMasks(m *forest.Model, all []split, t *kernel.Table) (*maskPlan, map[sp
 		}
 		all = all[n:]
 	}
+	p.numeric, p.sets, p.derived = exact(p.numeric), exact(p.sets), exact(p.derived)
 	return p, ids, true
 }
 
@@ -162,6 +163,7 @@ func (p *maskPlan) planNumeric(splits []split, ids map[split]uint32, k *kernel.T
 		d.to += uint32(at)
 		p.derived = append(p.derived, d)
 	}
+	f.leftOf = exact(f.leftOf)
 	p.numeric = append(p.numeric, f)
 	return true
 }

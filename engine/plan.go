@@ -77,6 +77,11 @@ func newMachine[F float](m *forest.Model, trees []forest.Tree, a arithmetic, t *
 		from += n
 	}
 	single.Wait()
+	for i := range x.groups {
+		if g := x.groups[i].bits; g != nil && x.single != nil {
+			x.single.plan.share(g.plan)
+		}
+	}
 	x.size(trees)
 	e := Explanation{FewRows: x.few}
 	for _, g := range x.groups {

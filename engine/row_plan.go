@@ -67,6 +67,19 @@ func (p *rowPlan) collect(m *forest.Model, trees []forest.Tree, part []int) bool
 	return true
 }
 
+// share makes the sources use the memory of the groups' cuts, which most often are the same.
+func (p *rowPlan) share(masks *maskPlan) {
+	ranks := make(map[int]*kernel.Cuts, len(masks.numeric))
+	for i := range masks.numeric {
+		ranks[masks.numeric[i].feature] = masks.numeric[i].ranks
+	}
+	for i := range p.inputs {
+		if q := ranks[int(p.inputs[i].feature)]; q != nil && !p.inputs[i].decided {
+			p.sources[i].Share(q)
+		}
+	}
+}
+
 // index makes the maps that column needs.
 func (p *rowPlan) index() *rowIndex {
 	x := &rowIndex{plan: p, cuts: make(map[rowFeature][]int), decided: make(map[split]int)}

@@ -85,10 +85,9 @@ func (t *Table) NewCuts(cuts []float64, nanLow, wide bool) *Cuts {
 
 // pad makes the cuts' memory as long as searches in so many steps need.
 func (q *Cuts) pad(steps int) {
-	padded := make([]float64, q.n, q.n+padding+1<<steps)
-	copy(padded, q.cuts)
-	for len(padded) < cap(padded) {
-		padded = append(padded, math.NaN())
+	padded := Aligned[float64](q.n + padding + 1<<steps)
+	for i := copy(padded, q.cuts[:q.n]); i < len(padded); i++ {
+		padded[i] = math.NaN()
 	}
 	q.cuts = padded
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -63,6 +64,13 @@ func NewRowSource(cuts []float64) RowSource {
 		}
 	}
 	return s
+}
+
+// Share makes the source use the memory of q's cuts if they are the same.
+func (s *RowSource) Share(q *Cuts) {
+	if slices.Equal(s.cuts, q.cuts[:q.n]) {
+		s.cuts = q.cuts[:q.n] // which has the padding too
+	}
 }
 
 // Cuts returns the cuts.
