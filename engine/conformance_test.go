@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/treeline-ml/treeline/engine"
@@ -8,11 +9,25 @@ import (
 	"github.com/treeline-ml/treeline/forest"
 )
 
-// Every tier gives the oracle's bits, whichever kernel evaluates the trees.
+// Every tier gives the oracle's bits, whichever kernel evaluates the trees. Models at the limits of size meet every tier, and
+// every kernel on the fastest one; with -short, which is for the race detector, only the slowest and the fastest tier run.
 func TestConformance(t *testing.T) {
-	for _, tier := range engine.Tiers() {
+	tiers := engine.Tiers()
+	fastest := tiers[len(tiers)-1]
+	if testing.Short() {
+		tiers = slices.Compact([]string{tiers[0], fastest})
+	}
+	for _, tier := range tiers {
 		for name, compile := range compilers {
-			t.Run(tier+"/"+name, func(t *testing.T) { enginetest.Run(t, forced(tier, compile)) })
+			if testing.Short() && name != "chosen" && tier != fastest {
+				continue
+			}
+			t.Run(tier+"/"+name, func(t *testing.T) {
+				enginetest.Run(t, forced(tier, compile))
+				if !testing.Short() && (name == "chosen" || tier == fastest) {
+					t.Run("edges", func(t *testing.T) { enginetest.Edges(t, forced(tier, compile)) })
+				}
+			})
 		}
 	}
 }

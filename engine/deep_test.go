@@ -21,7 +21,11 @@ func TestDeepTiers(t *testing.T) {
 	for _, tier := range engine.Tiers() {
 		for name, shape := range shapes {
 			t.Run(tier+"/"+name, func(t *testing.T) {
-				for seed := range uint64(8) {
+				seeds := uint64(8)
+				if testing.Short() {
+					seeds = 1
+				}
+				for seed := range seeds {
 					rng := rand.New(rand.NewPCG(seed, 11))
 					enginetest.Check(t, forced(tier, engine.CompileDeep), enginetest.Model(rng, shape), rng, 500+rng.IntN(700))
 				}
@@ -33,7 +37,11 @@ func TestDeepTiers(t *testing.T) {
 // Forests whose rows fit one register or two, with columns apart or shared for both places of NaN, of pairs of blocks and
 // of many blocks, with every kind of leaf.
 func TestDeepForests(t *testing.T) {
-	for _, features := range []int{20, 30, 50, 64, 70} {
+	all := []int{20, 30, 50, 64, 70}
+	if testing.Short() {
+		all = []int{50}
+	}
+	for _, features := range all {
 		for seed := range uint64(4) {
 			rng := rand.New(rand.NewPCG(seed, uint64(features)))
 			m := &forest.Model{
@@ -160,7 +168,7 @@ func TestDeepDoesNotAllocate(t *testing.T) {
 func TestDeepSlowTree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	m := enginetest.Model(rng, enginetest.Shape{Trees: 1, Leaves: 300, Features: 6, Outputs: 2})
-	const nodes = 70_000
+	const nodes = 66_000
 	for len(m.Features) < nodes {
 		m.Features = append(m.Features, forest.Feature{})
 	}

@@ -272,12 +272,16 @@ func TestIntegersAreRoundedOnce(t *testing.T) {
 
 // As many trees as nobody trains: one table of cuts cannot hold their splits.
 func TestMillionTrees(t *testing.T) {
+	trees := 1_000_000
+	if testing.Short() {
+		trees = 100_000
+	}
 	rng := rand.New(rand.NewPCG(5, 5))
 	m := &forest.Model{Outputs: 1, Base: []float64{0}, Scale: 1, Link: forest.Link{Slope: 1, Divisor: 1}}
 	for f := range 10 {
 		m.Features = append(m.Features, forest.Feature{Name: strconv.Itoa(f)})
 	}
-	for range 1_000_000 {
+	for range trees {
 		m.Trees = append(m.Trees, forest.Tree{
 			Nodes:  []forest.Node{{Feature: int32(rng.IntN(10)), Threshold: rng.NormFloat64(), Left: ^0, Right: ^1}},
 			Leaves: []float64{rng.NormFloat64(), rng.NormFloat64()},

@@ -32,9 +32,12 @@ func TestRowsScoreLikeTheOracle(t *testing.T) {
 		seen := make(map[string]int)
 		for name, shape := range shapes {
 			t.Run(tier+"/"+name, func(t *testing.T) {
-				models := uint64(40)
-				if shape.Trees*shape.Leaves > 5000 {
-					models = 10
+				models := uint64(30)
+				switch {
+				case testing.Short():
+					models = 4
+				case shape.Trees*shape.Leaves > 2500:
+					models = 8
 				}
 				for seed := range models {
 					rng := rand.New(rand.NewPCG(seed, 11))
