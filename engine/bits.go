@@ -41,19 +41,22 @@ const (
 	maxMasks = 18 << 10
 )
 
-// newBitGroup compiles trees whose masks are planned; ids numbers the splits' masks. It returns nil if the arena would
-// have too many words.
-func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, ids map[split]uint32, k *kernels[F]) *bitGroup[F] {
+// newBitGroup compiles trees whose masks are planned; masks are their words, by tree and node. It returns nil if the arena
+// would have too many words.
+func newBitGroup[F float](trees []forest.Tree, plan *maskPlan, masks [][]uint16, outputs int, k *kernels[F]) *bitGroup[F] {
+	if plan.size > maxWords {
+		return nil
+	}
 	g := &bitGroup[F]{plan: plan}
-	b := bitPlanner{m: m, ids: ids, end: plan.size}
+	b := bitPlanner{end: plan.size}
 	plans := numberTrees(trees)
 	for order := treeOrder(trees); len(order) > 0; {
 		n, planes := batchOf(trees, order)
 		batch := make([]numbered, n)
 		for i, at := range order[:n] {
-			batch[i] = numbered{&trees[at], plans[at], plan.size + i*planes}
+			batch[i] = numbered{&trees[at], plans[at], masks[at], plan.size + i*planes}
 		}
-		g.addBatch(batch, planes, &b, m.Outputs, k)
+		g.addBatch(batch, planes, &b, outputs, k)
 		if b.end > maxWords {
 			return nil
 		}
@@ -68,11 +71,13 @@ func newBitGroup[F float](m *forest.Model, trees []forest.Tree, plan *maskPlan, 
 	return g
 }
 
-// numbered is a tree with its leaf numbers and the first of the words that their planes are written to.
+// numbered is a tree with its leaf numbers, the words of its splits, and the first of the words that the planes of its leaf
+// numbers are written to.
 type numbered struct {
 	*forest.Tree
-	plan *numbering.Plan
-	out  int
+	plan  *numbering.Plan
+	masks []uint16 // by node
+	out   int
 }
 
 // numberTrees plans the leaf numbers of trees. This is most of the work of compiling, so all processors do it.

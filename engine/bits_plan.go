@@ -3,14 +3,11 @@ package engine
 import (
 	"github.com/treeline-ml/treeline/engine/internal/kernel"
 	"github.com/treeline-ml/treeline/engine/internal/numbering"
-	"github.com/treeline-ml/treeline/forest"
 )
 
 // bitPlanner writes what finds the leaf numbers of trees: operations that make the trees complete ones of separators
 // (package numbering), complete trees, and the operations that join those of a tree with more than MaxTreeDepth levels.
 type bitPlanner struct {
-	m        *forest.Model
-	ids      map[split]uint32
 	steps    []kernel.Op
 	complete []uint16
 	joins    []kernel.Op
@@ -84,7 +81,7 @@ func (t *bitTree) carryOut() {
 func (t *bitTree) word(w numbering.Word) uint16 {
 	switch {
 	case w >= 0:
-		return uint16(t.b.ids[newSplit(&t.Nodes[w], t.b.m.Arithmetic.FlushZero)])
+		return t.masks[w]
 	case w == numbering.False:
 		return noRows
 	case w == numbering.True:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/treeline-ml/treeline/forest"
 )
@@ -9,16 +10,27 @@ import (
 // nextGroup compiles the first group of trees and returns how many trees it has.
 func nextGroup[F float](m *forest.Model, trees []forest.Tree, k *kernels[F], c kernelChoice) (int, group[F]) {
 	small := c != deepOnly && smallTree(m, &trees[0])
-	distinct := make(map[split]struct{})
+	distinct := make(map[split]uint32)
+	var all []split      // the distinct ones
+	var nodes [][]uint32 // by tree and node: its place among them
 	n := 0
 	for n < len(trees) && (c != deepOnly && smallTree(m, &trees[n])) == small {
 		if small {
 			if n > 0 && len(distinct)+len(trees[n].Nodes) > maxMasks {
 				break
 			}
-			for i := range trees[n].Nodes {
-				distinct[newSplit(&trees[n].Nodes[i], m.Arithmetic.FlushZero)] = struct{}{}
+			own := make([]uint32, len(trees[n].Nodes))
+			for i := range own {
+				s := newSplit(&trees[n].Nodes[i], m.Arithmetic.FlushZero)
+				at, ok := distinct[s]
+				if !ok {
+					at = uint32(len(all))
+					distinct[s] = at
+					all = append(all, s)
+				}
+				own[i] = at
 			}
+			nodes = append(nodes, own)
 		}
 		n++
 	}
@@ -31,14 +43,21 @@ func nextGroup[F float](m *forest.Model, trees []forest.Tree, k *kernels[F], c k
 	case !small:
 		return deep(fmt.Sprintf("more than %d leaves, or very many categories", maxBitLeaves))
 	}
-	all := make([]split, 0, len(distinct))
-	for s := range distinct {
-		all = append(all, s)
-	}
 	var g *bitGroup[F]
-	plan, ids, ok := planMasks(m, all, k.Table)
+	plan, ids, ok := planMasks(m, slices.Clone(all), k.Table)
 	if ok {
-		g = newBitGroup(m, trees[:n], plan, ids, k)
+		words := make([]uint16, len(all))
+		for i, s := range all {
+			words[i] = uint16(ids[s])
+		}
+		masks := make([][]uint16, n)
+		for i, own := range nodes {
+			masks[i] = make([]uint16, len(own))
+			for j, at := range own {
+				masks[i][j] = words[at]
+			}
+		}
+		g = newBitGroup(trees[:n], plan, masks, m.Outputs, k)
 	}
 	switch {
 	case g == nil && n > 1:

@@ -255,11 +255,19 @@ func heapPlaces(t *forest.Tree, number []int, places []uint8, put func(node, pla
 // sooner, but those of lopsided trees are half empty.
 func (p *rowPart) buildBlocks(x *rowIndex, flush bool, trees []forest.Tree, part []int, numbers [][]int) {
 	best := *p
+	columns := make([][][2]uint8, len(part)) // and cuts, by tree and node
+	for i, at := range part {
+		columns[i] = make([][2]uint8, len(trees[at].Nodes))
+		for j := range columns[i] {
+			column, cut := x.column(newSplit(&trees[at].Nodes[j], flush))
+			columns[i][j] = [2]uint8{column, cut}
+		}
+	}
 	for levels := kernel.MaxBlockLevels; levels >= kernel.MinBlockLevels; levels-- {
 		try := *p
 		try.levels = levels
-		for _, at := range part {
-			try.addBlocks(x, flush, &trees[at], numbers[at])
+		for i, at := range part {
+			try.addBlocks(&trees[at], columns[i], numbers[at])
 		}
 		if best.blocks == nil || len(try.blocks) < len(best.blocks) {
 			best = try
@@ -271,7 +279,7 @@ func (p *rowPart) buildBlocks(x *rowIndex, flush bool, trees []forest.Tree, part
 }
 
 // addBlocks appends a tree's blocks, level by level.
-func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []int) {
+func (p *rowPart) addBlocks(t *forest.Tree, columns [][2]uint8, number []int) {
 	p.starts = append(p.starts, uint64(len(p.starts))<<32|uint64(len(p.blocks)))
 	queue := []int32{0}
 	if len(t.Nodes) == 0 {
@@ -289,7 +297,7 @@ func (p *rowPart) addBlocks(x *rowIndex, flush bool, t *forest.Tree, number []in
 			block[n+place] = 255 // no code is above
 			if at >= 0 {
 				node := &t.Nodes[at]
-				block[place], block[n+place] = x.column(newSplit(node, flush))
+				block[place], block[n+place] = columns[at][0], columns[at][1]
 				heap[2*place], heap[2*place+1] = node.Left, node.Right
 			}
 		}
