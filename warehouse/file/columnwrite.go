@@ -94,7 +94,7 @@ func newColumnEncoder(f arrow.Field, c *schema.Column, z *zstd.Encoder) (*column
 // append adds n rows of a column from row at on, which end no later than the row group.
 func (c *columnEncoder) append(arr arrow.Array, at, n int) error {
 	step := n
-	if d, ok := arr.(*array.Dictionary); c.indexed && !(ok && d.Dictionary().Len() == 1) {
+	if d, ok := arr.(*array.Dictionary); c.indexed && (!ok || d.Dictionary().Len() != 1) {
 		step = pieceRows
 	}
 	for end := at + n; at < end; at += step {

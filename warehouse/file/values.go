@@ -209,7 +209,7 @@ func (c *columnReader) gather(dst []byte, w int, s stretch) error {
 			i += n
 			continue
 		}
-		for k := 0; k < n; k++ {
+		for k := range n {
 			row := dst[(i+k)*w : (i+k+1)*w]
 			if bits>>k&1 == 0 {
 				clear(row)
