@@ -86,19 +86,19 @@ func (b *Builder) count(t int32, limit uint16) {
 	n := int(s.leaves)
 	b.costs = slices.Grow(b.costs, n+1)[:len(b.costs)+n+1]
 	b.below = slices.Grow(b.below, n+1)[:len(b.below)+n+1]
-	b.reached = slices.Grow(b.reached, n+1)
 	costs, below := b.costs[s.table:][:n+1], b.below[s.table:][:n+1]
 	for c := range costs {
 		costs[c] = unknown
 	}
 	costs[0], below[0] = 0, 0
 	costs[n], below[n] = 0, 0
-	reached := append(b.reached, 0, uint16(n))
+	b.reached = append(b.reached, 0, uint16(n))
 	if s.left >= 0 {
 		l, r := &b.subtrees[s.left], &b.subtrees[s.right]
 		costs[r.leaves], below[r.leaves] = 0, 0 // the right side alone: the split's word as it is
-		reached = append(reached, uint16(r.leaves))
+		b.reached = append(b.reached, uint16(r.leaves))
 		if limit > 0 {
+			reached := b.reached
 			rights, steps := b.reached[r.first:r.last], b.costs[r.table:][:r.leaves+1]
 			for _, cl := range b.reached[l.first:l.last] {
 				x := b.costs[int(l.table)+int(cl)] + 1
@@ -112,9 +112,9 @@ func (b *Builder) count(t int32, limit uint16) {
 					}
 				}
 			}
+			b.reached = reached
 		}
 	}
-	b.reached = reached
 	s.last = int32(len(b.reached))
 }
 
