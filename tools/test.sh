@@ -22,23 +22,28 @@ go test -v -timeout 20m ./internal/app | grep -vE '^=== '
 
 # What waits for Python and MLflow most of the time, and the gates, whose tests compute, run under the detector in make soak.
 stage "go test -race, where goroutines meet"
-go test -race -short -timeout 20m ./engine/... ./frame/... ./scoring/... ./store/... ./monitor ./server/... ./client/... ./internal/service/... \
+go test -race -short -timeout 20m ./engine ./frame/... ./scoring/... ./store/... ./monitor ./server/... ./client/... ./internal/service/... \
 	./registry/local/... ./lifecycle/{workflow,outbox,orchestration,trigger,schedule,promotion}/...
+
+# Kernels have no goroutines, but pointers of all kinds.
+stage "pointers of kernels"
+go test -short -gcflags=github.com/treeline-ml/treeline/...=-d=checkptr ./engine/internal/kernel
 
 # GOAMD64=v3 lets the compiler fuse multiply and add: bits must not change.
 if grep -qw fma /proc/cpuinfo 2>/dev/null && grep -qw bmi2 /proc/cpuinfo; then
 	stage "GOAMD64=v3, where bits count"
-	GOAMD64=v3 go test -timeout 15m ./forest/... ./internal/libm/... ./engine/... ./loader/... ./frame/...
+	GOAMD64=v3 go test -short -timeout 15m ./forest/... ./internal/libm/... ./engine/... ./frame/...
+	GOAMD64=v3 go test -timeout 15m -run 'Golden|Live|Contributions' ./loader
 fi
 
-# The suite of engine/enginetest runs every tier that the processor has; here the libraries' own golden rows meet each of them,
-# and the build without assembly.
+# The suite of engine/enginetest runs every tier that the processor has; here the libraries' own golden rows meet those that are
+# not chosen by themselves, and the build without assembly.
 stage "golden rows in every tier, and without assembly"
-tiers=portable
-grep -qw avx2 /proc/cpuinfo 2>/dev/null && tiers+=" avx2"
-grep -qw avx512_vbmi2 /proc/cpuinfo 2>/dev/null && grep -qw gfni /proc/cpuinfo && tiers+=" avx512"
-for tier in $tiers; do
-	TREELINE_ENGINE_TIER=$tier go test -count=1 -run Golden ./loader
+tiers=()
+grep -qw avx2 /proc/cpuinfo 2>/dev/null && tiers=(portable)
+grep -qw avx512_vbmi2 /proc/cpuinfo 2>/dev/null && grep -qw gfni /proc/cpuinfo && tiers=(portable avx2)
+for tier in "${tiers[@]}"; do
+	TREELINE_ENGINE_TIER=$tier go test -run Golden ./loader
 done
 go test -tags purego -short ./engine/... && go test -tags purego -run Golden ./loader
 
