@@ -83,8 +83,10 @@ func large(mem memory.Allocator, from, rows int) arrow.Record {
 		{Name: "at", Type: dict(utc)},
 		nullable("absent", dict(utc)),
 		nullable("noise", arrow.PrimitiveTypes.Float64), nullable("flag", arrow.FixedWidthTypes.Boolean), nullable("small", arrow.PrimitiveTypes.Int8),
-		nullable("none", arrow.PrimitiveTypes.Float32), {Name: "wild", Type: arrow.PrimitiveTypes.Int64},
-		nullable("wild32", arrow.PrimitiveTypes.Int32), {Name: "random", Type: arrow.PrimitiveTypes.Int64},
+		nullable("none", arrow.PrimitiveTypes.Float32),
+		{Name: "wild", Type: arrow.PrimitiveTypes.Int64},
+		nullable("wild32", arrow.PrimitiveTypes.Int32),
+		{Name: "random", Type: arrow.PrimitiveTypes.Int64},
 	}, nil)
 	b := array.NewRecordBuilder(mem, s)
 	defer b.Release()
