@@ -9,7 +9,8 @@ TOOLS := $(CACHE)/tools-$(shell sha256sum tools/go.mod tools/go.sum | sha256sum 
 export PATH := $(TOOLS):$(PATH)
 PYTHON := .venv/bin/python
 KERNEL := engine/internal/kernel
-ASSEMBLY := $(foreach g,$(wildcard $(KERNEL)/_gen/*/main.go),$(patsubst $(KERNEL)/_gen/%/main.go,$(KERNEL)/%_amd64.s $(KERNEL)/%_amd64.go,$(g)))
+ROWHASH := internal/rowhash
+ASSEMBLY := $(ROWHASH)/sum16_amd64.s $(ROWHASH)/sum16_amd64.go $(foreach g,$(wildcard $(KERNEL)/_gen/*/main.go),$(patsubst $(KERNEL)/_gen/%/main.go,$(KERNEL)/%_amd64.s $(KERNEL)/%_amd64.go,$(g)))
 
 .PHONY: help
 help: ## Describe the targets
@@ -36,7 +37,7 @@ test: build python lint check-generate ## Everything: lint, generated code, all 
 lint: tools ## golangci-lint, gofumpt, go vet, buf lint and breaking changes
 	@test -z "$$(gofumpt -l $$(git ls-files '*.go' | grep -v '^gen/'))" || { echo 'not formatted (make format):'; gofumpt -l $$(git ls-files '*.go' | grep -v '^gen/'); exit 1; }
 	golangci-lint run ./...
-	GOARCH=arm64 go vet ./forest/... ./engine/... ./loader/... ./internal/libm/...
+	GOARCH=arm64 go vet ./forest/... ./engine/... ./loader/... ./internal/libm/... ./internal/rowhash/...
 	buf lint
 	buf breaking --against proto/released.binpb
 
@@ -48,6 +49,7 @@ format: tools ## gofumpt all Go files
 generate: tools ## Regenerate gen/ from proto/ and the engine's assembly from its generators
 	buf generate
 	$(KERNEL)/generate.sh
+	$(ROWHASH)/generate.sh
 
 .PHONY: check-generate
 check-generate: generate ## Fail when committed generated code differs

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 
+	"github.com/treeline-ml/treeline/internal/rowhash"
 	"github.com/treeline-ml/treeline/warehouse"
 )
 
@@ -48,10 +49,12 @@ const (
 	tagScore     = 0x10
 )
 
-// rowHasher hashes rows of one piece after the other, with a buffer of its own.
+// rowHasher hashes rows of one piece after the other, with buffers of its own.
 type rowHasher struct {
-	keys []func(dst []byte, row int) []byte
-	buf  []byte
+	keys  []func(dst []byte, row int) []byte
+	buf   []byte
+	lanes rowhash.Batch
+	long  bool // rows have more than a lane has room for
 }
 
 // bind takes the key columns of the next piece.
@@ -67,9 +70,46 @@ func (h *rowHasher) bind(keys []arrow.Array) error {
 	return nil
 }
 
+// rows adds the hashes of all rows. The scores are row-major; those of null rows are nulls.
+func (h *rowHasher) rows(scores []float64, width int, null []bool) digest {
+	var sum digest
+	rows := len(scores) / width
+	values := func(row int) []float64 {
+		if len(null) > 0 && null[row] {
+			return nil
+		}
+		return scores[row*width : (row+1)*width]
+	}
+	for at := 0; at < rows; {
+		n := 0
+		for ; n < rowhash.Lanes && at+n < rows && !h.long; n++ {
+			h.long = !h.lanes.Set(n, h.message(h.lanes.Message(n), at+n, values(at+n), width))
+		}
+		if h.long { // also the rows before the one that is too long: how long they are is much the same
+			for ; at < rows; at++ {
+				sum.merge(h.row(at, values(at), width))
+			}
+			return sum
+		}
+		h.lanes.Sum()
+		for lane := range n {
+			low, high := h.lanes.First(lane)
+			sum.merge(digest{hi: high, lo: low})
+		}
+		at += n
+	}
+	return sum
+}
+
 // row hashes a row's key and scores; nil scores are nulls.
 func (h *rowHasher) row(row int, scores []float64, width int) digest {
-	b := h.buf[:0]
+	h.buf = h.message(h.buf[:0], row, scores, width)
+	sum := sha256.Sum256(h.buf)
+	return digest{lo: binary.LittleEndian.Uint64(sum[:8]), hi: binary.LittleEndian.Uint64(sum[8:16])}
+}
+
+// message appends what is hashed of a row.
+func (h *rowHasher) message(b []byte, row int, scores []float64, width int) []byte {
 	for _, enc := range h.keys {
 		b = enc(b, row)
 	}
@@ -80,9 +120,7 @@ func (h *rowHasher) row(row int, scores []float64, width int) digest {
 		}
 		b = binary.LittleEndian.AppendUint64(append(b, tagScore), scoreBits(scores[i]))
 	}
-	h.buf = b
-	sum := sha256.Sum256(b)
-	return digest{lo: binary.LittleEndian.Uint64(sum[:8]), hi: binary.LittleEndian.Uint64(sum[8:16])}
+	return b
 }
 
 // scoreBits is IEEE 754, with one bit pattern for all NaNs because which one a calculation gives depends on the processor.

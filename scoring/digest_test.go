@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -173,6 +174,43 @@ func TestDigestIsOrderFreeAndSensitive(t *testing.T) {
 	scores[500] = math.Nextafter(scores[500], 2)
 	if got := digestOf(t, []arrow.Array{a}, scores); got == base {
 		t.Error("one ulp in one score does not change the digest")
+	}
+}
+
+// Rows that are hashed sixteen at a time and rows that are too long for that have one definition.
+func TestDigestOfShortAndLongRows(t *testing.T) {
+	for name, long := range map[string]func(row int) bool{
+		"short": func(int) bool { return false }, "long": func(int) bool { return true }, "the last": func(row int) bool { return row == 36 },
+		"in the middle": func(row int) bool { return row == 20 }, "at the limit": func(row int) bool { return row%16 == 15 },
+	} {
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		scores, null := make([]float64, 37), make([]bool, 37)
+		for r := range scores {
+			scores[r], null[r] = float64(r)/7, r%9 == 4
+			n := r
+			if long(r) {
+				n = 41 + r // 41 is what a message of one block has room for
+			}
+			b.Append(strings.Repeat("k", n))
+		}
+		keys := []arrow.Array{b.NewArray()}
+		var h, each rowHasher
+		if err := errors.Join(h.bind(keys), each.bind(keys)); err != nil {
+			t.Fatal(err)
+		}
+		var want digest
+		for r := range scores {
+			values := scores[r : r+1]
+			if null[r] {
+				values = nil
+			}
+			want.merge(each.row(r, values, 1))
+		}
+		for range 2 { // the second piece of a worker that knows how long its rows are
+			if got := h.rows(scores, 1, null); got != want {
+				t.Errorf("%s: %s, want %s", name, got, want)
+			}
+		}
 	}
 }
 

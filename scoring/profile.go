@@ -45,15 +45,13 @@ func newPart(unit bool) *part {
 // fill takes the predictions of a piece, row-major. Null rows are those that were refused: they have no score. Rows whose
 // score is not finite are counted in the digest and nowhere else.
 func (p *part) fill(preds []float64, width int, null []bool, threshold float64, h *rowHasher) {
+	p.digest.merge(h.rows(preds, width, null))
 	for r := 0; r*width < len(preds); r++ {
-		row := preds[r*width : (r+1)*width]
 		if len(null) > 0 && null[r] {
 			p.refused++
-			p.digest.merge(h.row(r, nil, width))
 			continue
 		}
-		p.digest.merge(h.row(r, row, width))
-		p.score(profiled(row), threshold)
+		p.score(profiled(preds[r*width:(r+1)*width]), threshold)
 	}
 }
 
