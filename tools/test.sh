@@ -45,7 +45,7 @@ grep -qw avx512_vbmi2 /proc/cpuinfo 2>/dev/null && grep -qw gfni /proc/cpuinfo &
 for tier in "${tiers[@]}"; do
 	TREELINE_ENGINE_TIER=$tier go test -run Golden ./loader
 done
-go test -tags purego -short ./engine/... && go test -tags purego -run Golden ./loader
+go test -tags purego -short ./engine/... ./internal/rowhash && go test -tags purego -run Golden ./loader
 
 stage "the main job, as make run does it"
 mkdir -p var
