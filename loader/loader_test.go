@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/treeline-ml/treeline/engine"
 	"github.com/treeline-ml/treeline/loader"
 )
 
@@ -198,6 +199,46 @@ func TestLimits(t *testing.T) {
 		_, err := decode(c.file, c.less)
 		if !errors.Is(err, loader.ErrLimit) || !strings.Contains(err.Error(), "Limits."+c.name) {
 			t.Errorf("%+v: %v, want a limit of %s", c.less, err, c.name)
+		}
+	}
+}
+
+// TestDeletedFile: a program needs neither the file nor its bytes, whatever happens to them while it scores.
+func TestDeletedFile(t *testing.T) {
+	for name, b := range tiny(t) {
+		path := filepath.Join(t.TempDir(), "model")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var scores [2]float64
+		for i := range scores {
+			m, err := loader.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := engine.Compile(m, engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 1 { // the first program scored with the file in place
+				if err := errors.Join(os.WriteFile(path, make([]byte, len(b)), 0o600), os.Remove(path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			block, dst := p.NewBlock(), make([]float64, p.Outputs())
+			block.Reset(1)
+			for f := range p.Features() {
+				if err := block.Set(f, engine.Float64s([]float64{0.5})); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Score(dst, block); err != nil {
+				t.Fatal(err)
+			}
+			scores[i] = dst[0]
+		}
+		if scores[0] != scores[1] {
+			t.Errorf("%s: %v, and %v without its file", name, scores[0], scores[1])
 		}
 	}
 }
