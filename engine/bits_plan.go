@@ -99,7 +99,7 @@ func (t *bitTree) node(i, levels, out int) []uint16 {
 	}
 	planes[levels-1] = t.word(t.plan.Separators[i])
 	switch {
-	case levels == 1:
+	case levels == 1 || t.oblivious(i, planes):
 	case levels <= kernel.MaxTreeDepth:
 		for _, w := range t.plan.PostOrder(nil, i, levels) {
 			t.b.complete = append(t.b.complete, t.word(w))
@@ -113,4 +113,23 @@ func (t *bitTree) node(i, levels, out int) []uint16 {
 		}
 	}
 	return planes
+}
+
+// oblivious reports whether all separators of a level below i are one split, as CatBoost's trees have them. Then planes
+// become those splits' words: nothing has to be done for them.
+func (t *bitTree) oblivious(i int, planes []uint16) bool {
+	levels := len(planes)
+	words := make([]uint16, levels)
+	for l := range levels {
+		first := i << l
+		words[levels-1-l] = t.word(t.plan.Separators[first])
+		for _, w := range t.plan.Separators[first : first+1<<l] {
+			// Words of steps do not outlive the round.
+			if w <= numbering.Steps || t.word(w) != words[levels-1-l] {
+				return false
+			}
+		}
+	}
+	copy(planes, words)
+	return true
 }

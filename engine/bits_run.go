@@ -38,7 +38,7 @@ func (g *bitGroup[F]) add(k *kernels[F], s *bitScratch, b *Block, from, n int, a
 		for ; round < batch.rounds; round++ {
 			r := &g.rounds[round]
 			k.Blend(s.arena, g.steps[done.steps:r.steps])
-			if r.depth > 1 {
+			if done.complete < r.complete {
 				k.Trees(s.arena, r.depth, g.complete[done.complete:r.complete])
 			}
 			k.Blend(s.arena, g.joins[done.joins:r.joins])
